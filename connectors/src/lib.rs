@@ -1,0 +1,16 @@
+//! Connectors: everything that Hearken can listen to.
+//!
+//! A connector turns one source (a feed, a timeline, a mailbox, a file) into [`Message`]s.
+//! This crate knows no Kafka, no ClickHouse and no HTTP server: it hears, and nothing else.
+//!
+//! Read [`contract`] first: it holds the delivery semantics that every connector keeps.
+//! To add a connector: one folder here, one line in [`registry`], one example in `config/`.
+
+pub mod contract;
+pub mod http;
+pub mod message;
+pub mod registry;
+pub mod secret;
+
+pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
+pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};

@@ -1,0 +1,148 @@
+//! The event log: durable, partitioned, replayable.
+//!
+//! # Delivery semantics
+//!
+//! - [`EventLog::append`] returns `Ok` only when every record is on disk (embedded: fsync) or
+//!   acknowledged by all in-sync replicas (Kafka: `acks=all`, idempotent producer). When it returns
+//!   an error, any part of the records may have been written; the caller appends again, and readers
+//!   see at-least-once.
+//! - Records of one key stay in order: they share a partition.
+//! - A group's offsets move only through [`Subscription::commit`]; a new subscription starts after
+//!   the last committed record, or at the beginning where there is none.
+//! - A subscriber that is not ready calls [`Subscription::pause`] and keeps polling: it stays a
+//!   member of its group and gets nothing until [`Subscription::resume`].
+//!
+//! Both implementations pass the same suite (`tests/eventlog.rs`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// The topics of Hearken; names and settings are part of the public interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// What the connectors hear now: JSON messages keyed by message id.
+    Messages,
+    /// History fetched on demand, kept apart so that it never delays live messages.
+    Backfill,
+    /// Scored mentions, for everybody else.
+    Mentions,
+    /// Records that could not be processed, with origin and reason.
+    DeadLetter,
+    /// What sources did and what they missed: the coverage ledger.
+    Ledger,
+    /// Connector cursors keyed by source name; compacted.
+    Cursors,
+}
+
+impl Topic {
+    /// All topics.
+    pub const ALL: [Self; 6] =
+        [Self::Messages, Self::Backfill, Self::Mentions, Self::DeadLetter, Self::Ledger, Self::Cursors];
+
+    /// The name on the broker.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "hearken.messages",
+            Self::Backfill => "hearken.backfill",
+            Self::Mentions => "hearken.mentions",
+            Self::DeadLetter => "hearken.deadletter",
+            Self::Ledger => "hearken.ledger",
+            Self::Cursors => "hearken.cursors",
+        }
+    }
+
+    /// True where only the last record of a key is kept.
+    pub fn is_compacted(self) -> bool {
+        self == Self::Cursors
+    }
+}
+
+/// A record to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Decides the partition; in a compacted topic, the identity.
+    pub key: Vec<u8>,
+    /// JSON, in every topic of Hearken.
+    pub value: Vec<u8>,
+}
+
+/// A record as read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Where it was read.
+    pub topic: Topic,
+    /// Partition of the topic.
+    pub partition: u32,
+    /// Position in the partition; grows, not necessarily by one.
+    pub offset: u64,
+    /// As appended.
+    pub key: Vec<u8>,
+    /// As appended.
+    pub value: Vec<u8>,
+}
+
+/// Positions up to which everything is done: for each partition the offset of the last processed
+/// record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offsets(pub BTreeMap<(Topic, u32), u64>);
+
+impl Offsets {
+    /// The offsets that cover these records.
+    pub fn covering<'a>(records: impl IntoIterator<Item = &'a Delivered>) -> Self {
+        let mut offsets = Self::default();
+        for record in records {
+            let last = offsets.0.entry((record.topic, record.partition)).or_default();
+            *last = record.offset.max(*last);
+        }
+        offsets
+    }
+}
+
+/// Why the log could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Trying again makes sense: the broker is away, the disk is full.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Trying again is useless until somebody acts: wrong address, wrong credentials, corrupt data.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// A durable, partitioned, replayable log.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Appends records in order and waits until they are durable.
+    async fn append(&self, topic: Topic, records: Vec<Record>) -> Result<(), LogError>;
+
+    /// Joins a group; partitions are shared among the members of a group.
+    async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError>;
+
+    /// The last record of every key of a compacted topic.
+    async fn latest(&self, topic: Topic) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError>;
+
+    /// Records of these topics that the group has not committed yet.
+    async fn lag(&self, group: &str, topics: &[Topic]) -> Result<u64, LogError>;
+
+    /// Moves a group back to the beginning of these topics; only while it has no members.
+    async fn rewind(&self, group: &str, topics: &[Topic]) -> Result<(), LogError>;
+}
+
+/// A member of a group.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Waits up to `wait` for records and returns at most `max` of them; may return none.
+    /// Cancel-safe.
+    async fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivered>, LogError>;
+
+    /// Commits, durably. Positions of partitions that have moved to another member are ignored.
+    async fn commit(&mut self, offsets: &Offsets) -> Result<(), LogError>;
+
+    /// Polls return nothing until [`resume`](Self::resume).
+    fn pause(&mut self) -> Result<(), LogError>;
+
+    /// Undoes [`pause`](Self::pause).
+    fn resume(&mut self) -> Result<(), LogError>;
+}

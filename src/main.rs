@@ -1,0 +1,3 @@
+//! The `hearken` command: arguments, signals and exit codes.
+
+fn main() {}

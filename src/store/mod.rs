@@ -1,0 +1,3 @@
+//! The store: ClickHouse, through the `clickhouse` crate, on one code path for both profiles.
+
+pub mod rows;

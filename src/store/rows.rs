@@ -1,0 +1,174 @@
+//! Rows as they are inserted. Each is idempotent: inserting it again changes no figure.
+
+use clickhouse::Row;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// One revision of a mention: a message that matched a brand. Table `mention_revisions`; the view
+/// `mentions` shows the highest revision of each (brand, message) that is not deleted.
+///
+/// Times are Unix milliseconds (`DateTime64(3, 'UTC')`).
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct MentionRow<'a> {
+    /// Name of the brand.
+    pub brand: &'a str,
+    /// [`Message::id`](hearken_connectors::Message::id).
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub message_id: Uuid,
+    /// Orders the revisions: message version, then time of observation, then scoring pass;
+    /// see [`revision`].
+    pub revision: u128,
+    /// The message is gone, or this revision no longer matches the brand.
+    pub deleted: bool,
+    /// Platform.
+    pub channel: &'a str,
+    /// Source that heard it.
+    pub source: &'a str,
+    /// Platform's id.
+    pub native_id: &'a str,
+    /// Kind of message.
+    pub kind: &'a str,
+    /// `inbound` or `outbound`.
+    pub direction: &'a str,
+    /// `public` or `private`.
+    pub visibility: &'a str,
+    /// Author's id on the platform.
+    pub author_id: &'a str,
+    /// Author's handle.
+    pub author_handle: &'a str,
+    /// Author's display name.
+    pub author_name: &'a str,
+    /// Author's profile page.
+    pub author_url: &'a str,
+    /// Author's followers; `None` where the source does not say.
+    pub author_followers: Option<u64>,
+    /// The platform vouches for the author.
+    pub author_verified: bool,
+    /// The author is automated.
+    pub author_bot: bool,
+    /// Headline or subject.
+    pub title: &'a str,
+    /// What was said.
+    pub text: &'a str,
+    /// Where to read it.
+    pub url: &'a str,
+    /// Links in the text.
+    pub links: &'a [String],
+    /// Hashtags, lower case.
+    pub hashtags: &'a [String],
+    /// Handles mentioned, lower case.
+    pub mentioned: &'a [String],
+    /// Message answered; nil where there is none.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub in_reply_to: Uuid,
+    /// Message repeated; nil where there is none.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub repost_of: Uuid,
+    /// Thread.
+    pub conversation: &'a str,
+    /// Likes; 0 where not counted.
+    pub likes: u64,
+    /// Reposts; 0 where not counted.
+    pub reposts: u64,
+    /// Replies; 0 where not counted.
+    pub replies: u64,
+    /// Quotes; 0 where not counted.
+    pub quotes: u64,
+    /// Views; `None` where not counted.
+    pub views: Option<u64>,
+    /// Stars, 1..=5.
+    pub rating: Option<f32>,
+    /// Clauses of the query that matched.
+    pub matched: &'a [String],
+    /// Detected language.
+    pub language: &'a str,
+    /// 0..=1.
+    pub language_confidence: f32,
+    /// `negative`, `neutral`, `positive`, `unsure`.
+    pub sentiment: &'a str,
+    /// -1..=1.
+    pub sentiment_score: f32,
+    /// 0..=1.
+    pub sentiment_confidence: f32,
+    /// Model and version that spoke, for example `linear-1`.
+    pub sentiment_model: &'a str,
+    /// 0..=100.
+    pub influence: f32,
+    /// Term of influence, 0..=100.
+    pub influence_reach: f32,
+    /// Term of influence, 0..=100.
+    pub influence_resonance: f32,
+    /// Version of the formula.
+    pub influence_version: &'a str,
+    /// When it was published.
+    pub published_at: i64,
+    /// When it was heard.
+    pub observed_at: i64,
+    /// When it was scored.
+    pub scored_at: i64,
+}
+
+/// Orders the revisions of a mention: `version` (edits), then `observed_at` in milliseconds (a
+/// later look at the same version knows newer engagement), then `pass` (a later scorer).
+pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
+    let observed_at = u64::try_from(observed_at).unwrap_or(0);
+    (u128::from(version) << 64) | (u128::from(observed_at & 0xffff_ffff_ffff) << 16) | u128::from(pass)
+}
+
+/// One interval in which a source missed messages. Table `coverage_gaps`, keyed by `id`.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct GapRow<'a> {
+    /// Stable id of (source, reason, from).
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub id: Uuid,
+    /// Name of the source.
+    pub source: &'a str,
+    /// Platform.
+    pub channel: &'a str,
+    /// [`GapReason`](hearken_connectors::contract::GapReason) by name.
+    pub reason: &'a str,
+    /// Start, Unix milliseconds, inclusive.
+    pub from: i64,
+    /// End, Unix milliseconds, exclusive; the greatest one wins.
+    pub until: i64,
+    /// Messages missed, where known.
+    pub estimate: Option<u64>,
+    /// For the operator.
+    pub detail: &'a str,
+}
+
+/// One poll of a source. Table `source_polls`, keyed by (source, polled_at).
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct PollRow<'a> {
+    /// Name of the source.
+    pub source: &'a str,
+    /// Platform.
+    pub channel: &'a str,
+    /// When, Unix milliseconds.
+    pub polled_at: i64,
+    /// Messages heard.
+    pub messages: u64,
+    /// Records that could not be understood.
+    pub poison: u64,
+    /// Error of the poll; empty where it went well.
+    pub error: &'a str,
+}
+
+/// A record that could not be processed. Table `dead_letters`, keyed by `id`.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct DeadLetterRow<'a> {
+    /// Stable id of (origin, payload).
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub id: Uuid,
+    /// Source or stage that refused it.
+    pub source: &'a str,
+    /// Where it came from.
+    pub origin: &'a str,
+    /// Why it was refused.
+    pub reason: &'a str,
+    /// The record itself.
+    #[serde(with = "serde_bytes")]
+    pub payload: &'a [u8],
+    /// When, Unix milliseconds.
+    pub refused_at: i64,
+}
