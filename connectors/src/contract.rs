@@ -45,6 +45,12 @@ pub trait Connector: Send {
     ///
     /// Bounded: at most a few thousand messages a batch.
     async fn next_batch(&mut self) -> Result<Batch, ConnectorError>;
+
+    /// True for a source that ends (a file read once): it will return a batch with
+    /// [`end`](Batch::end), and `hearken run --until-idle` waits for that.
+    fn is_finite(&self) -> bool {
+        false
+    }
 }
 
 /// What one poll heard, and the position after it.
@@ -89,8 +95,23 @@ pub struct Poison {
     pub origin: String,
     /// Why it could not be understood, for a person; holds no message text.
     pub reason: String,
-    /// The record as it came, cut at 64 KiB.
+    /// The record as it came, cut at 64 KiB; base64 in JSON.
+    #[serde(with = "base64_bytes")]
     pub payload: Vec<u8>,
+}
+
+mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// An interval in which messages were, or may have been, missed.

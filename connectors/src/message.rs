@@ -39,7 +39,8 @@ pub struct Message {
     /// number where the source has no time). The higher version wins.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub version: u64,
-    /// A tombstone: the source deleted the message. Only the identity and the times matter then.
+    /// A tombstone: the source deleted the message. Only the identity and the times matter then;
+    /// the version is the time of the deletion, or of its discovery, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "is_false")]
     pub deleted: bool,
     /// Platform: `mastodon`, `feed`, `twitter`, ...

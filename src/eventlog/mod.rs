@@ -14,6 +14,9 @@
 //!
 //! Both implementations pass the same suite (`tests/eventlog.rs`).
 
+mod local;
+pub mod memory;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -81,6 +84,14 @@ pub struct Delivered {
     pub key: Vec<u8>,
     /// As appended.
     pub value: Vec<u8>,
+}
+
+/// The partition of a key in the logs that Hearken partitions itself (on a broker, the client does).
+///
+/// Part of the format on disk: another hash would put the records of one key out of order.
+fn partition_of(key: &[u8], partitions: u32) -> u32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(key);
+    u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
 }
 
 /// Positions up to which everything is done: for each partition the offset of the last processed

@@ -1,3 +1,190 @@
 //! The store: ClickHouse, through the `clickhouse` crate, on one code path for both profiles.
+//!
+//! # Delivery semantics
+//!
+//! - An insert returns `Ok` only after ClickHouse has acknowledged it; in the embedded profile, after an fsync.
+//! - After an error, any part of the rows may be there. The caller inserts all of them again: every row is
+//!   idempotent, so repeating, reordering and splitting batches changes no figure.
+//! - The views (`mentions`, `coverage_gaps`, ...) show the current truth; nobody but the migrations needs the
+//!   tables behind them.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::query::Query;
+use clickhouse::{Client, Compression, Row, RowOwned, RowRead, RowWrite};
+use futures::Stream;
+use hearken_connectors::secret::Secret;
+
+mod error;
+mod migrate;
 pub mod rows;
+
+pub use error::{Cause, StoreError};
+use migrate::Profile;
+use rows::{DeadLetterRow, GapRow, MentionRow, PollRow};
+
+/// How long a chunk of an insert may wait to be sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long ClickHouse may take to acknowledge an insert.
+const ACK_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a question of ours (a view, a migration, a ping) may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(300);
+/// Number of columns' worth of memory is bounded by ClickHouse itself; time is bounded here as well, in seconds.
+const MAX_EXECUTION_TIME: &str = "300";
+
+/// Where the store is, and how it is used.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// ClickHouse's HTTP interface, for example `http://127.0.0.1:8123`.
+    pub url: String,
+    /// ClickHouse user.
+    pub user: String,
+    /// Their password; `None` where there is none.
+    pub password: Option<Secret>,
+    /// Database; created if it is missing.
+    pub database: String,
+    /// An acknowledged row is on disk (fsync), so that it survives a loss of power: the embedded profile.
+    pub durable: bool,
+    /// Name of the ClickHouse cluster on which tables are created, replicated; `None` on a single server.
+    pub cluster: Option<String>,
+}
+
+/// A store; cheap to clone, shared by all tasks.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: String,
+    profile: Profile,
+}
+
+impl Store {
+    /// Prepares the client; the first call opens a connection.
+    pub fn connect(options: StoreOptions) -> Self {
+        let mut client = Client::default()
+            .with_url(options.url.as_str())
+            .with_user(options.user)
+            .with_database(options.database.as_str())
+            .with_compression(compression(&options.url));
+        if let Some(password) = &options.password {
+            client = client.with_password(password.expose());
+        }
+        let profile = Profile { durable: options.durable, cluster: options.cluster };
+        Self { client, database: options.database, profile }
+    }
+
+    /// Checks that ClickHouse answers, and accepts user and password; returns its version.
+    pub async fn ping(&self) -> Result<String, StoreError> {
+        let outside = self.outside_database();
+        outside.fetch_one("asking for its version", outside.query("SELECT version()")).await
+    }
+
+    /// Creates the database if it is missing, and brings the schema up to date. Safe to repeat, safe beside
+    /// another daemon that does the same.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::migrate(self, migrate::MIGRATIONS).await
+    }
+
+    /// Writes revisions of mentions; returns after the acknowledgement.
+    pub async fn insert_mentions(&self, rows: &[MentionRow<'_>]) -> Result<(), StoreError> {
+        self.insert::<MentionRow<'_>>("writing mentions", "mention_revisions", rows).await
+    }
+
+    /// Writes coverage gaps; returns after the acknowledgement.
+    pub async fn insert_gaps(&self, rows: &[GapRow<'_>]) -> Result<(), StoreError> {
+        self.insert::<GapRow<'_>>("writing coverage gaps", "coverage_gap_revisions", rows).await
+    }
+
+    /// Writes polls of sources; returns after the acknowledgement.
+    pub async fn insert_polls(&self, rows: &[PollRow<'_>]) -> Result<(), StoreError> {
+        self.insert::<PollRow<'_>>("writing polls of sources", "source_poll_revisions", rows).await
+    }
+
+    /// Writes dead letters; returns after the acknowledgement.
+    pub async fn insert_dead_letters(&self, rows: &[DeadLetterRow<'_>]) -> Result<(), StoreError> {
+        self.insert::<DeadLetterRow<'_>>("writing dead letters", "dead_letter_revisions", rows).await
+    }
+
+    /// Runs a statement of the user's own and streams what comes back, in any format of ClickHouse
+    /// (`TabSeparated`, `JSONEachRow`, `PrettyCompact`, ...). Takes as long as the user waits.
+    pub fn sql(
+        &self,
+        sql: &str,
+        format: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + use<>, StoreError> {
+        const DOING: &str = "the query";
+        let cursor = self.client.query_raw(sql).fetch_bytes(format).map_err(|error| StoreError::new(DOING, &error))?;
+        Ok(futures::stream::try_unfold(cursor, |mut cursor| async move {
+            let chunk = cursor.next().await.map_err(|error| StoreError::new(DOING, &error))?;
+            Ok(chunk.map(|chunk| (chunk, cursor)))
+        }))
+    }
+
+    /// A question of ours. Values go in as `{name:Type}` parameters, never into the text.
+    pub(crate) fn query(&self, sql: &str) -> Query {
+        self.client.query(sql).with_setting("max_execution_time", MAX_EXECUTION_TIME)
+    }
+
+    /// All rows of a question.
+    pub(crate) async fn fetch<T: RowOwned + RowRead>(
+        &self,
+        doing: &'static str,
+        query: Query,
+    ) -> Result<Vec<T>, StoreError> {
+        within(QUERY_TIMEOUT, doing, query.fetch_all()).await
+    }
+
+    /// The only row of a question.
+    pub(crate) async fn fetch_one<T: RowOwned + RowRead>(
+        &self,
+        doing: &'static str,
+        query: Query,
+    ) -> Result<T, StoreError> {
+        within(QUERY_TIMEOUT, doing, query.fetch_one()).await
+    }
+
+    async fn execute(&self, doing: &'static str, sql: &str) -> Result<(), StoreError> {
+        within(QUERY_TIMEOUT, doing, self.client.query_raw(sql).execute()).await
+    }
+
+    async fn insert<T>(&self, doing: &'static str, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError>
+    where
+        T: Row + RowWrite,
+    {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            let mut insert = self.client.insert::<T>(table).await?.with_timeouts(Some(SEND_TIMEOUT), Some(ACK_TIMEOUT));
+            for row in rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        write.await.map_err(|error| StoreError::new(doing, &error))
+    }
+
+    /// The same server, with no database chosen.
+    fn outside_database(&self) -> Self {
+        Self { client: self.client.clone().with_database("system"), ..self.clone() }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    doing: &'static str,
+    work: impl Future<Output = clickhouse::error::Result<T>>,
+) -> Result<T, StoreError> {
+    let outcome = tokio::time::timeout(limit, work).await.unwrap_or(Err(clickhouse::error::Error::TimedOut));
+    outcome.map_err(|error| StoreError::new(doing, &error))
+}
+
+/// Compression costs more than it saves where nothing crosses a wire.
+fn compression(url: &str) -> Compression {
+    let host = url.split("://").nth(1).unwrap_or(url);
+    if ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback)) {
+        Compression::None
+    } else {
+        Compression::Lz4
+    }
+}

@@ -115,7 +115,8 @@ pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
     (u128::from(version) << 64) | (u128::from(observed_at & 0xffff_ffff_ffff) << 16) | u128::from(pass)
 }
 
-/// One interval in which a source missed messages. Table `coverage_gaps`, keyed by `id`.
+/// One interval in which a source missed messages. Table `coverage_gap_revisions`, keyed by `id`; view
+/// `coverage_gaps`.
 #[derive(Debug, Clone, Row, Serialize)]
 pub struct GapRow<'a> {
     /// Stable id of (source, reason, from).
@@ -127,9 +128,11 @@ pub struct GapRow<'a> {
     pub channel: &'a str,
     /// [`GapReason`](hearken_connectors::contract::GapReason) by name.
     pub reason: &'a str,
-    /// Start, Unix milliseconds, inclusive.
+    /// Start, Unix milliseconds, inclusive. (`FROM` is a word of SQL, hence the name of the column.)
+    #[serde(rename = "from_at")]
     pub from: i64,
     /// End, Unix milliseconds, exclusive; the greatest one wins.
+    #[serde(rename = "until_at")]
     pub until: i64,
     /// Messages missed, where known.
     pub estimate: Option<u64>,
@@ -137,7 +140,7 @@ pub struct GapRow<'a> {
     pub detail: &'a str,
 }
 
-/// One poll of a source. Table `source_polls`, keyed by (source, polled_at).
+/// One poll of a source. Table `source_poll_revisions`, keyed by (source, polled_at); view `source_polls`.
 #[derive(Debug, Clone, Row, Serialize)]
 pub struct PollRow<'a> {
     /// Name of the source.
@@ -154,7 +157,7 @@ pub struct PollRow<'a> {
     pub error: &'a str,
 }
 
-/// A record that could not be processed. Table `dead_letters`, keyed by `id`.
+/// A record that could not be processed. Table `dead_letter_revisions`, keyed by `id`; view `dead_letters`.
 #[derive(Debug, Clone, Row, Serialize)]
 pub struct DeadLetterRow<'a> {
     /// Stable id of (origin, payload).

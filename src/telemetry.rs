@@ -1,0 +1,15 @@
+//! Logs: structured, to standard error, without secrets or message text.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. `HEARKEN_LOG` sets the level or a filter (default `info`); the format is for
+/// people on a terminal and JSON lines elsewhere, unless `json` decides.
+pub fn start(json: Option<bool>) {
+    let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    // A second start (in tests) keeps the first one.
+    let _ = if json.unwrap_or(!terminal) { logs.json().try_init() } else { logs.compact().try_init() };
+}
