@@ -1,0 +1,406 @@
+//! From the fields of somebody's export to a message.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::json::Node;
+use super::record::{Unfit, Value};
+use super::time::TimeFormat;
+use crate::contract::BuildError;
+use crate::message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
+use crate::settings::unknown_key;
+
+/// Channel of messages whose export names none.
+const DEFAULT_CHANNEL: &str = "file";
+
+/// Declares the message fields that can be mapped, in one place with their names.
+macro_rules! fields {
+    ($($field:ident => $name:literal),+ $(,)?) => {
+        /// A field of a message that an export can fill.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Field { $($field),+ }
+
+        impl Field {
+            const ALL: &'static [Self] = &[$(Self::$field),+];
+            /// The names used in `fields` and `set`, in the order of [`Field::ALL`].
+            const NAMES: &'static [&'static str] = &[$($name),+];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$field => $name),+ }
+            }
+        }
+    };
+}
+
+fields! {
+    Id => "id",
+    Version => "version",
+    Deleted => "deleted",
+    Kind => "kind",
+    Direction => "direction",
+    Visibility => "visibility",
+    AuthorId => "author.id",
+    AuthorHandle => "author.handle",
+    AuthorName => "author.name",
+    AuthorUrl => "author.url",
+    AuthorFollowers => "author.followers",
+    AuthorFollowing => "author.following",
+    AuthorPosts => "author.posts",
+    AuthorVerified => "author.verified",
+    AuthorBot => "author.bot",
+    AuthorCreated => "author.created",
+    Title => "title",
+    Text => "text",
+    Url => "url",
+    Hashtags => "hashtags",
+    Mentioned => "mentioned",
+    InReplyTo => "in_reply_to",
+    RepostOf => "repost_of",
+    Conversation => "conversation",
+    Likes => "engagement.likes",
+    Reposts => "engagement.reposts",
+    Replies => "engagement.replies",
+    Quotes => "engagement.quotes",
+    Views => "engagement.views",
+    Rating => "engagement.rating",
+    Language => "language",
+    PublishedAt => "published_at",
+}
+
+const FIELD_COUNT: usize = Field::ALL.len();
+
+/// The mapped values of one record, by field.
+#[derive(Debug)]
+pub(super) struct Record<'a>([Value<'a>; FIELD_COUNT]);
+
+impl<'a> Record<'a> {
+    /// Takes a value; a later one replaces it.
+    pub(super) fn put(&mut self, field: Field, value: Value<'a>) {
+        if let Some(slot) = self.0.get_mut(field as usize) {
+            *slot = value;
+        }
+    }
+
+    /// Adds a value to the field's list.
+    pub(super) fn push(&mut self, field: Field, value: Value<'a>) {
+        match self.0.get_mut(field as usize) {
+            Some(Value::List(values)) => values.push(value),
+            Some(slot) => *slot = Value::List(vec![value]),
+            None => {}
+        }
+    }
+
+    fn take(&mut self, field: Field) -> Value<'a> {
+        self.0.get_mut(field as usize).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+/// Which field of a record fills which field of a message.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    /// Where each field comes from, as written in the settings.
+    paths: Vec<(Field, String)>,
+    /// The same as a tree, for walking a JSON object once.
+    pub(super) tree: Node,
+    constants: Vec<(Field, Value<'static>)>,
+    channel: String,
+    source: String,
+    time_format: TimeFormat,
+}
+
+impl Mapping {
+    /// Checks the tables `fields` and `set`; nested tables mean the same as dotted keys.
+    pub(super) fn new(
+        fields: &toml::Table,
+        set: &toml::Table,
+        time_format: TimeFormat,
+        source: &str,
+    ) -> Result<Self, BuildError> {
+        let mut paths = Vec::new();
+        for (key, value) in flatten(fields) {
+            let field = field(&key, "fields")?;
+            let toml::Value::String(path) = value else {
+                let reason = "takes the name of a record's field, as a string".to_owned();
+                return Err(BuildError::Setting { path: format!("fields.{key}"), reason });
+            };
+            paths.push((field, path.clone()));
+        }
+
+        let mut mapping = Self {
+            tree: Node::of(&paths),
+            paths,
+            constants: Vec::new(),
+            channel: DEFAULT_CHANNEL.to_owned(),
+            source: source.to_owned(),
+            time_format,
+        };
+        for (key, value) in flatten(set) {
+            mapping.set(&key, value)?;
+        }
+        Ok(mapping)
+    }
+
+    fn set(&mut self, key: &str, value: &toml::Value) -> Result<(), BuildError> {
+        let wrong = |reason: &str| BuildError::Setting { path: format!("set.{key}"), reason: reason.to_owned() };
+        if key == "channel" {
+            let channel = value.as_str().filter(|name| !name.is_empty()).ok_or_else(|| wrong("takes a name"))?;
+            channel.clone_into(&mut self.channel);
+            return Ok(());
+        }
+        let field = field(key, "set")?;
+        if field == Field::Id {
+            return Err(wrong("a constant id would make all records one message"));
+        }
+        if self.path(field).is_some() {
+            return Err(wrong(&format!("`fields.{key}` fills this field already")));
+        }
+        let value = match value {
+            toml::Value::String(text) => Value::Text(text.clone().into()),
+            toml::Value::Integer(number) => Value::Int(*number),
+            toml::Value::Float(number) => Value::Float(*number),
+            toml::Value::Boolean(flag) => Value::Bool(*flag),
+            toml::Value::Datetime(datetime) => Value::Text(datetime.to_string().into()),
+            _ => return Err(wrong("takes a plain value")),
+        };
+        self.constants.push((field, value));
+
+        // A constant that does not fit is found here, not at each record.
+        let mut probe = self.record();
+        probe.put(Field::Text, Value::Text("probe".into()));
+        if self.path(Field::PublishedAt).is_some() {
+            probe.put(Field::PublishedAt, Value::Int(0));
+        }
+        if self.path(Field::Id).is_some() {
+            probe.put(Field::Id, Value::Int(0));
+        }
+        self.message(probe, b"", Timestamp::UNIX_EPOCH).map(drop).map_err(|reason| wrong(&reason))
+    }
+
+    /// True when no field is mapped: JSON lines are Hearken messages, CSV columns go by name.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The fields that come out of a CSV file with these column names, by column. Fails with the
+    /// setting and the name of a column that is not there.
+    pub(super) fn columns(&self, names: &[&str]) -> Result<Vec<Vec<Field>>, String> {
+        let mut columns = vec![Vec::new(); names.len()];
+        let by_name: Vec<(Field, &str)> = if self.is_empty() {
+            Field::ALL.iter().map(|field| (*field, field.name())).filter(|(_, name)| names.contains(name)).collect()
+        } else {
+            self.paths.iter().map(|(field, path)| (*field, path.as_str())).collect()
+        };
+        for (field, path) in &by_name {
+            let column = names.iter().position(|name| name.trim() == *path).and_then(|index| columns.get_mut(index));
+            let Some(column) = column else {
+                let hint = crate::settings::nearest(path, names);
+                let hint = hint.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+                let known = names.join(", ");
+                return Err(format!("no column `{path}` for fields.{}{hint}; the columns are {known}", field.name()));
+            };
+            column.push(*field);
+        }
+        if !by_name.iter().any(|(field, _)| matches!(field, Field::Text | Field::Title)) {
+            return Err(format!(
+                "no column is named `text`: map one with fields.text; the columns are {}",
+                names.join(", ")
+            ));
+        }
+        Ok(columns)
+    }
+
+    /// A record that holds the constants only.
+    pub(super) fn record(&self) -> Record<'_> {
+        let mut record = Record(std::array::from_fn(|_| Value::Absent));
+        for (field, value) in &self.constants {
+            record.put(*field, value.clone());
+        }
+        record
+    }
+
+    /// The message of a record. `bytes` is the record as it came, which stands in for a missing id.
+    /// Fails with a reason that names the record's field, never its value.
+    pub(super) fn message(
+        &self,
+        mut record: Record<'_>,
+        bytes: &[u8],
+        observed_at: Timestamp,
+    ) -> Result<Message, String> {
+        let r = &mut record;
+        let deleted = self.get(r, Field::Deleted, Value::flag)?;
+        let native_id = match self.get(r, Field::Id, Value::text)? {
+            Some(id) => id.trim().to_owned(),
+            None if self.path(Field::Id).is_some() => return Err(self.reason(Field::Id, "is missing")),
+            None => content_id(bytes),
+        };
+        let published_at = match self.time(r, Field::PublishedAt)? {
+            Some(time) => time,
+            None if self.path(Field::PublishedAt).is_some() && !deleted => {
+                return Err(self.reason(Field::PublishedAt, "is missing"));
+            }
+            None => observed_at,
+        };
+
+        let mut message = Message::new(&self.channel, &self.source, &native_id, published_at, observed_at);
+        message.version = self.version(r)?;
+        message.deleted = deleted;
+        message.author = self.author(r)?;
+        message.title = self.text(r, Field::Title)?;
+        message.text = self.text(r, Field::Text)?;
+        message.url = self.url(r, Field::Url)?;
+        message.in_reply_to = self.reference(r, Field::InReplyTo)?;
+        message.repost_of = self.reference(r, Field::RepostOf)?;
+        message.conversation = self.text(r, Field::Conversation)?;
+        message.engagement = self.engagement(r)?;
+        message.language = self.get(r, Field::Language, Value::text)?.map(Cow::into_owned);
+        message.direction = self.named(r, Field::Direction, Direction::ALL, Direction::as_str)?.unwrap_or_default();
+        message.visibility = self.named(r, Field::Visibility, Visibility::ALL, Visibility::as_str)?.unwrap_or_default();
+        message.kind = match self.named(r, Field::Kind, Kind::ALL, Kind::as_str)? {
+            Some(kind) => kind,
+            None if message.repost_of.is_some() => Kind::Repost,
+            None if message.in_reply_to.is_some() => Kind::Reply,
+            None => Kind::Post,
+        };
+        message.hashtags = self.get(r, Field::Hashtags, |value| value.names('#'))?;
+        message.mentioned = self.get(r, Field::Mentioned, |value| value.names('@'))?;
+
+        let says_nothing = message.text.is_empty() && message.title.is_empty();
+        if says_nothing && !deleted && message.kind != Kind::Repost {
+            return Err(self.reason(Field::Text, "is missing"));
+        }
+        Ok(message)
+    }
+
+    fn author(&self, r: &mut Record<'_>) -> Result<Author, String> {
+        let handle = self.text(r, Field::AuthorHandle)?.trim().trim_start_matches('@').to_owned();
+        let id = self.get(r, Field::AuthorId, Value::text)?;
+        Ok(Author {
+            // An export without ids identifies its authors by handle.
+            id: id.map_or_else(|| handle.clone(), Cow::into_owned),
+            handle,
+            name: self.text(r, Field::AuthorName)?,
+            url: self.url(r, Field::AuthorUrl)?,
+            followers: self.get(r, Field::AuthorFollowers, Value::count)?,
+            following: self.get(r, Field::AuthorFollowing, Value::count)?,
+            posts: self.get(r, Field::AuthorPosts, Value::count)?,
+            verified: self.get(r, Field::AuthorVerified, Value::flag)?,
+            bot: self.get(r, Field::AuthorBot, Value::flag)?,
+            created: self.time(r, Field::AuthorCreated)?,
+        })
+    }
+
+    fn engagement(&self, r: &mut Record<'_>) -> Result<Engagement, String> {
+        let rating = self.get(r, Field::Rating, Value::number)?;
+        if rating.is_some_and(|stars| !(1.0..=5.0).contains(&stars)) {
+            return Err(self.reason(Field::Rating, "is not between 1 and 5"));
+        }
+        Ok(Engagement {
+            likes: self.get(r, Field::Likes, Value::count)?,
+            reposts: self.get(r, Field::Reposts, Value::count)?,
+            replies: self.get(r, Field::Replies, Value::count)?,
+            quotes: self.get(r, Field::Quotes, Value::count)?,
+            views: self.get(r, Field::Views, Value::count)?,
+            rating,
+        })
+    }
+
+    /// A revision number, or the time of the edit.
+    fn version(&self, r: &mut Record<'_>) -> Result<u64, String> {
+        let value = r.take(Field::Version);
+        if let Ok(number) = value.clone().count() {
+            return Ok(number.unwrap_or(0));
+        }
+        let edited = self.time_format.read(&value).or_else(|| TimeFormat::Detect.read(&value));
+        edited
+            .and_then(|time| u64::try_from(time.as_millisecond()).ok())
+            .ok_or_else(|| self.reason(Field::Version, "is neither a number nor a date"))
+    }
+
+    fn text(&self, r: &mut Record<'_>, field: Field) -> Result<String, String> {
+        Ok(self.get(r, field, Value::text)?.map(Cow::into_owned).unwrap_or_default())
+    }
+
+    /// A web address; anything else would become a link that nobody may click on.
+    fn url(&self, r: &mut Record<'_>, field: Field) -> Result<String, String> {
+        let url = self.text(r, field)?;
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+        Ok(if is_web { url } else { String::new() })
+    }
+
+    fn reference(&self, r: &mut Record<'_>, field: Field) -> Result<Option<MessageId>, String> {
+        let native_id = self.get(r, field, Value::text)?;
+        Ok(native_id.map(|native_id| MessageId::of(&self.channel, native_id.trim())))
+    }
+
+    fn time(&self, r: &mut Record<'_>, field: Field) -> Result<Option<Timestamp>, String> {
+        let value = r.take(field);
+        if value.clone().text().is_ok_and(|text| text.is_none()) {
+            return Ok(None);
+        }
+        let time = self.time_format.read(&value).ok_or_else(|| self.reason(field, "is not a date that can be read"))?;
+        Ok(Some(time))
+    }
+
+    fn named<T: Copy>(
+        &self,
+        r: &mut Record<'_>,
+        field: Field,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<Option<T>, String> {
+        let Some(text) = self.get(r, field, Value::text)? else { return Ok(None) };
+        let found = all.iter().copied().find(|one| name(*one).eq_ignore_ascii_case(text.trim()));
+        found.map(Some).ok_or_else(|| {
+            let known = all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ");
+            self.reason(field, &format!("is none of {known}"))
+        })
+    }
+
+    fn get<'a, T>(
+        &self,
+        r: &mut Record<'a>,
+        field: Field,
+        read: impl FnOnce(Value<'a>) -> Result<T, Unfit>,
+    ) -> Result<T, String> {
+        read(r.take(field)).map_err(|Unfit(what)| self.reason(field, what))
+    }
+
+    fn path(&self, field: Field) -> Option<&str> {
+        self.paths.iter().find(|(mapped, _)| *mapped == field).map(|(_, path)| path.as_str())
+    }
+
+    fn reason(&self, field: Field, what: &str) -> String {
+        match self.path(field) {
+            Some(path) => format!("`{path}` (fields.{}) {what}", field.name()),
+            None => format!("{} {what}", field.name()),
+        }
+    }
+}
+
+/// An id for a record that has none: a hash of its bytes, so that it stays the same wherever the
+/// record stands, and so that two equal records are one message.
+fn content_id(bytes: &[u8]) -> String {
+    Sha256::digest(bytes.trim_ascii()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn field(key: &str, table: &str) -> Result<Field, BuildError> {
+    let found = Field::ALL.iter().copied().find(|field| field.name() == key);
+    found.ok_or_else(|| unknown_key(key, table, Field::NAMES))
+}
+
+/// The leaves of nested tables, by dotted key.
+fn flatten(table: &toml::Table) -> Vec<(String, &toml::Value)> {
+    let mut leaves = Vec::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                leaves.extend(flatten(inner).into_iter().map(|(below, leaf)| (format!("{key}.{below}"), leaf)));
+            }
+            leaf => leaves.push((key.clone(), leaf)),
+        }
+    }
+    leaves
+}
