@@ -10,6 +10,7 @@
 //!
 //! app wires these together; nothing else names concrete backends.
 
+pub mod config;
 pub mod eventlog;
 pub mod query;
 pub mod score;
