@@ -8,6 +8,7 @@
 //!    [`mention`]s to the [`store`], and then commits its offset,
 //! 4. [`ledger`] brings what the sources did and missed into the store.
 
+pub mod config;
 pub mod eventlog;
 pub mod ingest;
 pub mod ledger;
