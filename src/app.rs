@@ -212,7 +212,7 @@ impl App {
             app.score(Pipeline { log: app.log.clone(), store, brands, matcher, scorer, publish });
         }
         if let Some(store) = app.store.clone().filter(|_| roles.serve) {
-            app.serve(config, store).await?;
+            app.serve(config, store)?;
         }
         if roles.listen {
             for source in &config.sources {
@@ -241,10 +241,12 @@ impl App {
         });
     }
 
-    async fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
+    fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
         let wanted = config.serve.listen;
-        let listener = tokio::net::TcpListener::bind(wanted).await.map_err(|error| AppError::Serve(wanted, error))?;
-        self.address = Some(listener.local_addr().map_err(|error| AppError::Serve(wanted, error))?);
+        let cannot = |error| AppError::Serve(wanted, error);
+        let listener = std::net::TcpListener::bind(wanted).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        self.address = Some(listener.local_addr().map_err(cannot)?);
         let listener = Arc::new(listener);
         let pages = web::Pages { store, board: self.board.clone(), log: self.log.clone() };
         self.supervisor.spawn("web", move |stop| web::serve(listener.clone(), pages.clone(), stop));

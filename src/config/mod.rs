@@ -34,6 +34,8 @@ pub struct Config {
     pub store: Store,
     /// Scoring.
     pub score: Score,
+    /// The local web address.
+    pub serve: Serve,
     /// The brands, in the order of the file.
     pub brands: Vec<Brand>,
     /// The sources, by name.
@@ -118,6 +120,13 @@ pub struct Score {
     pub model: Option<PathBuf>,
 }
 
+/// `[serve]`: the local web address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    /// Loopback address of the pages and of `hearken status`; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
 /// `[source.NAME]`: one source, its settings still unread by its connector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
@@ -163,6 +172,7 @@ impl Config {
             log: log(root.table("log"), environment),
             store: store(root.table("store"), environment),
             score: score(root.table("score")),
+            serve: serve(root.table("serve")),
             brands: brand::read_all(root.tables("brand"), &document),
             sources: root.table("source").named_tables().into_iter().filter_map(source).collect(),
         };
@@ -181,6 +191,9 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
+
+/// Port of the pages, unless the configuration says otherwise.
+const SERVE_PORT: u16 = 7700;
 
 fn data_dir(root: &Table<'_>, environment: &Environment) -> PathBuf {
     if let Some(path) = path(root, "data_dir") {
@@ -301,7 +314,7 @@ fn database_name(text: &str) -> Result<String, String> {
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err("the embedded store listens on a loopback address only, such as `127.0.0.1:8123`".to_owned()),
+        Ok(_) => Err("only a loopback address is possible here, such as `127.0.0.1:8123`".to_owned()),
         Err(_) => Err("expected an address and a port, such as `127.0.0.1:8123` or `[::1]:0`".to_owned()),
     }
 }
@@ -325,6 +338,14 @@ fn score(table: Table<'_>) -> Score {
     let score = Score { model: path(&table, "model") };
     table.finish();
     score
+}
+
+fn serve(table: Table<'_>) -> Serve {
+    let serve = Serve {
+        listen: table.parsed("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], SERVE_PORT))),
+    };
+    table.finish();
+    serve
 }
 
 fn source((name, table): (String, Table<'_>)) -> Option<Source> {
