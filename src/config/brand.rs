@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::query::{self, BrandQuery};
+use crate::query::{self, BrandQuery, Matcher};
 
-use super::diagnostic::suggest;
+use super::diagnostic::{Diagnostic, Place, suggest};
 use super::tree::{Document, Setting, Table};
 
 /// `[[brand]]`: one brand.
@@ -19,9 +19,18 @@ pub struct Brand {
     /// The brand's own accounts: what they say is outbound.
     pub accounts: Vec<Account>,
     /// Texts that the query has to match.
-    pub must_match: Vec<String>,
+    pub must_match: Vec<Example>,
     /// Texts that the query must not match.
-    pub must_not_match: Vec<String>,
+    pub must_not_match: Vec<Example>,
+}
+
+/// A text that says what a query is meant to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The text.
+    pub text: String,
+    key: String,
+    place: Place,
 }
 
 /// An account of the brand's own, written `channel:@handle`.
@@ -73,16 +82,43 @@ fn read(table: Table<'_>, name: String, known: &[&str], document: &Document) -> 
         name: query.brand.clone(),
         query,
         accounts,
-        competitors: values(competitors),
-        must_match: values(table.texts("must_match")),
-        must_not_match: values(table.texts("must_not_match")),
+        competitors: competitors.into_iter().map(|competitor| competitor.value).collect(),
+        must_match: examples(&table, "must_match", document),
+        must_not_match: examples(&table, "must_not_match", document),
     };
     table.finish();
     brand
 }
 
-fn values(settings: Vec<Setting<String>>) -> Vec<String> {
-    settings.into_iter().map(|setting| setting.value).collect()
+fn examples(table: &Table<'_>, name: &'static str, document: &Document) -> Vec<Example> {
+    let example = |text: Setting<String>| Example { place: text.place(document), key: text.key, text: text.value };
+    table.texts(name).into_iter().map(example).collect()
+}
+
+impl Brand {
+    /// The examples that the compiled query gets wrong, and why.
+    pub(super) fn wrong_examples(&self, matcher: &Matcher) -> Vec<Diagnostic> {
+        let wanted = self.must_match.iter().map(|example| (example, true));
+        let unwanted = self.must_not_match.iter().map(|example| (example, false));
+        let wrong = |(example, wanted): (&Example, bool)| {
+            let explanations = matcher.explain(example.text.as_str());
+            let explanation = explanations.into_iter().find(|explanation| explanation.brand == self.name)?;
+            if explanation.matched == wanted {
+                return None;
+            }
+            let found = explanation.clauses.iter().filter(|clause| !clause.places.is_empty());
+            let why = if wanted {
+                explanation.why_not.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            } else {
+                let found: Vec<&str> = found.map(|clause| clause.clause.as_str()).collect();
+                format!("it finds {}", found.join(", "))
+            };
+            let verb = if wanted { "does not match" } else { "matches" };
+            let message = format!("the query of `{}` {verb} this example: {why}", self.name);
+            Some(Diagnostic { key: example.key.clone(), message, help: None, place: example.place.clone() })
+        };
+        wanted.chain(unwanted).filter_map(wrong).collect()
+    }
 }
 
 /// Makes one query of everything that says what speaks of the brand:

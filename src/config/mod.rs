@@ -18,8 +18,10 @@ mod diagnostic;
 mod tree;
 mod units;
 
-pub use brand::{Account, Brand};
+pub use brand::{Account, Brand, Example};
 pub use diagnostic::{ConfigError, Diagnostic, Place};
+
+use crate::query::{BrandQuery, Matcher};
 
 use tree::{Document, Locations, Table};
 
@@ -181,14 +183,24 @@ impl Config {
         Ok(config)
     }
 
+    /// The brands' queries, for [`Matcher::compile`], which accepts them: they are checked here.
+    pub fn queries(&self) -> Vec<BrandQuery> {
+        self.brands.iter().map(|brand| brand.query.clone()).collect()
+    }
+
+    /// Tries the brands' queries on the examples beside them; `matcher` is compiled from
+    /// [`queries`](Self::queries).
+    pub fn check_examples(&self, matcher: &Matcher) -> Result<(), ConfigError> {
+        ConfigError::of(self.brands.iter().flat_map(|brand| brand.wrong_examples(matcher)))
+    }
+
     /// Asks `check` about every source and collects what it complains of.
     ///
     /// The configuration itself knows no connector: `check` looks the channel up in the registry
     /// and builds the connector.
     pub fn check_sources(&self, mut check: impl FnMut(&Source) -> Result<(), BuildError>) -> Result<(), ConfigError> {
-        let problems: Vec<Diagnostic> =
-            self.sources.iter().filter_map(|source| check(source).err().map(|error| source.problem(&error))).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+        let problem = |source: &Source| check(source).err().map(|error| source.problem(&error));
+        ConfigError::of(self.sources.iter().filter_map(problem))
     }
 }
 

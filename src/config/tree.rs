@@ -168,6 +168,14 @@ pub(super) struct Setting<T> {
 }
 
 impl<T> Setting<T> {
+    /// Where the value is written.
+    pub(super) fn place(&self, document: &Document) -> Place {
+        match &self.origin {
+            Origin::Text { value, .. } => place(&document.name, &document.text, value.clone(), Show::Value),
+            Origin::Environment(variable) => Place::Environment { variable: variable.clone() },
+        }
+    }
+
     /// Complains about the value; `part` narrows it to these characters of a text.
     pub(super) fn report(
         &self,
