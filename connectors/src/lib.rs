@@ -8,11 +8,13 @@
 
 pub mod contract;
 pub mod file;
+pub mod feed;
 pub mod http;
 pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+pub mod text;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
 pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
