@@ -1,3 +1,4 @@
 //! The store: ClickHouse, through the `clickhouse` crate, on one code path for both profiles.
 
+pub mod gateway;
 pub mod rows;
