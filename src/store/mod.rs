@@ -17,6 +17,7 @@ use futures::Stream;
 use hearken_connectors::secret::Secret;
 
 mod error;
+pub mod gateway;
 mod migrate;
 mod native;
 pub mod rows;
