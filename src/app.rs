@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete backends and wires the parts together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +148,31 @@ pub async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, AppError> {
     }
 }
 
+/// The settings of librdkafka for what the configuration says.
+fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
+    let protocol = match (kafka.tls, &kafka.login) {
+        (false, None) => "PLAINTEXT",
+        (true, None) => "SSL",
+        (false, Some(_)) => "SASL_PLAINTEXT",
+        (true, Some(_)) => "SASL_SSL",
+    };
+    let mut client = BTreeMap::from([("security.protocol".to_owned(), protocol.to_owned())]);
+    if let Some(login) = &kafka.login {
+        client.insert("sasl.mechanism".to_owned(), login.mechanism.to_owned());
+        client.insert("sasl.username".to_owned(), login.username.clone());
+    }
+    KafkaOptions {
+        brokers: kafka.brokers.clone(),
+        prefix: String::new(),
+        partitions: log.partitions,
+        replication: kafka.replication,
+        retention_age: Some(log.retention),
+        retention_bytes: log.retention_bytes,
+        client,
+        password: kafka.login.as_ref().map(|login| login.password.clone()),
+    }
+}
+
 /// Compiles the brands' queries.
 pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
     let queries: Vec<BrandQuery> = config.brands.iter().map(|brand| brand.query.clone()).collect();
@@ -163,7 +189,7 @@ pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
 pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     match &config.score.model {
         Some(path) => Scorer::load(path),
-        None => Ok(Scorer::built_in()),
+        None => Scorer::built_in(),
     }
 }
 

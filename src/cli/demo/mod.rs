@@ -89,7 +89,7 @@ async fn show(app: &App, config: &Path, session: &Session, stop: &CancellationTo
     if session.json {
         output::json(&report)?;
     } else {
-        output::text(&report.to_text(output::is_terminal()))?;
+        output::text(&report.to_text(output::colours()))?;
     }
     if let Some(address) = app.address {
         say(&format!("The same as a page: http://{address}/"));
