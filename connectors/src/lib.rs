@@ -7,6 +7,7 @@
 //! To add a connector: one folder here, one line in [`registry`], one example in `config/`.
 
 pub mod contract;
+pub mod feed;
 pub mod file;
 pub mod feed;
 pub mod http;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::item::{Feed, Item};
-use super::{CHANNEL, decode, item, json, xml};
+use super::{NAME, decode, item, json, xml};
 use crate::contract::Poison;
 use crate::http::redacted;
 use crate::message::{Author, Engagement, Kind, Message, MessageId};
@@ -120,7 +120,7 @@ fn message(item: &Item, id: Option<&str>, feed: &Feed, origin: Origin<'_>) -> Me
     // Nothing is heard before it is said: a date in the future is a wrong one, or a plan.
     let published = published.min(origin.observed_at);
     let native_id = native_id(item, id, origin);
-    let mut message = Message::new(CHANNEL, origin.source, &native_id, published, origin.observed_at);
+    let mut message = Message::new(NAME, origin.source, &native_id, published, origin.observed_at);
     message.kind = kind(item);
     message.author = author(item, feed, origin);
     message.title.clone_from(&item.title);
@@ -141,7 +141,7 @@ fn message(item: &Item, id: Option<&str>, feed: &Feed, origin: Origin<'_>) -> Me
         thread.set_fragment(None);
         message.conversation = thread.into();
     }
-    message.in_reply_to = item.answers.as_deref().filter(|id| is_global(id)).map(|id| MessageId::of(CHANNEL, id));
+    message.in_reply_to = item.answers.as_deref().filter(|id| is_global(id)).map(|id| MessageId::of(NAME, id));
     message.engagement = Engagement { replies: item.replies, views: item.views, ..Engagement::default() };
     message.language = item.language.as_ref().or(feed.language.as_ref()).and_then(|tag| language_tag(tag));
     message
