@@ -227,6 +227,7 @@ fn broken_toml_is_shown_where_it_breaks() {
 fn a_query_error_points_into_the_query() {
     insta::assert_snapshot!(complaint("[[brand]]\nname = \"Acme\"\nquery = \"acme and \\\"corp\\\"\"\n"));
     insta::assert_snapshot!(complaint("[[brand]]\nname = \"Acmé\"\nquery = 'acmé AND () corp'\n"));
+    insta::assert_snapshot!(complaint("[[brand]]\nname = \"Acme\"\nquery = \"\"\"\nacme\n  AND (corp\n\"\"\"\n"));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::query::{self, BrandQuery, Matcher};
+use crate::query::parser::{self, Expr};
+use crate::query::{BrandQuery, Matcher};
 
 use super::diagnostic::{Diagnostic, Place, suggest};
-use super::tree::{Document, Setting, Table};
+use super::reader::{Table, Text};
+use super::tree::Document;
 
 /// `[[brand]]`: one brand.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,16 +46,16 @@ pub struct Account {
 
 /// Reads all brands and what they say about each other.
 pub(super) fn read_all(tables: Vec<Table<'_>>, document: &Document) -> Vec<Brand> {
-    let names: Vec<Option<Setting<String>>> =
+    let names: Vec<Option<Text>> =
         tables.iter().map(|table| table.required_text("name", "how the brand is called: `name = \"Acme\"`")).collect();
     let known: Vec<&str> = names.iter().flatten().map(|name| name.value.as_str()).collect();
 
     let mut first: HashMap<String, &str> = HashMap::new();
     for name in names.iter().flatten() {
         if name.value.trim().is_empty() {
-            name.report(document, "the name is empty", None, None);
+            name.report(document, "the name is empty", None);
         } else if let Some(key) = first.insert(name.value.to_lowercase(), &name.key) {
-            name.report(document, format!("two brands have this name; the other one is `{key}`"), None, None);
+            name.report(document, format!("two brands have this name; the other one is `{key}`"), None);
         }
     }
 
@@ -71,11 +73,11 @@ fn read(table: Table<'_>, name: String, known: &[&str], document: &Document) -> 
     let competitors = table.texts("competitors");
     for competitor in &competitors {
         if competitor.value == query.brand {
-            competitor.report(document, "a brand is no competitor of its own", None, None);
+            competitor.report(document, "a brand is no competitor of its own", None);
         } else if !known.contains(&competitor.value.as_str()) {
             let help = suggest(&competitor.value, known, "brands");
             let message = format!("there is no brand `{}`", competitor.value);
-            competitor.report(document, message, Some(help), None);
+            competitor.report(document, message, Some(help));
         }
     }
     let brand = Brand {
@@ -91,7 +93,7 @@ fn read(table: Table<'_>, name: String, known: &[&str], document: &Document) -> 
 }
 
 fn examples(table: &Table<'_>, name: &'static str, document: &Document) -> Vec<Example> {
-    let example = |text: Setting<String>| Example { place: text.place(document), key: text.key, text: text.value };
+    let example = |text: Text| Example { place: text.place(document), key: text.key, text: text.value };
     table.texts(name).into_iter().map(example).collect()
 }
 
@@ -126,18 +128,20 @@ impl Brand {
 fn query(table: &Table<'_>, document: &Document) -> String {
     let mut alternatives = Vec::new();
     if let Some(written) = table.text("query") {
-        match query::parser::parse(&written.value) {
+        match parser::parse(&written.value) {
             Ok(_) => alternatives.push(format!("({})", written.value.trim())),
-            Err(error) => written.report(document, error.reason, error.suggestion, Some(error.span)),
+            Err(error) => written.report_part(document, error.span, error.reason, error.suggestion),
         }
     }
     let clauses = |name: &'static str, sigil: &[char], written: &dyn Fn(&str) -> String| {
         let mut valid = Vec::new();
         for text in table.texts(name) {
             let clause = written(text.value.trim().trim_start_matches(sigil));
-            match query::parser::parse(&clause) {
-                Ok(_) => valid.push(clause),
-                Err(error) => text.report(document, error.reason, error.suggestion, None),
+            match parser::parse(&clause) {
+                Ok(Expr::Clause(_)) => valid.push(clause),
+                // Only a handle or hashtag can be more than one clause: it is not in quotation marks.
+                Ok(_) => text.report(document, format!("`{clause}` has more than one word"), None),
+                Err(error) => text.report(document, error.reason, error.suggestion),
             }
         }
         valid
@@ -165,7 +169,7 @@ fn query(table: &Table<'_>, document: &Document) -> String {
     query
 }
 
-fn account(text: &Setting<String>, document: &Document) -> Option<Account> {
+fn account(text: &Text, document: &Document) -> Option<Account> {
     let account = text.value.split_once(':').and_then(|(channel, handle)| {
         let handle = handle.trim().trim_start_matches('@');
         let is_channel = !channel.is_empty() && channel.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -174,7 +178,7 @@ fn account(text: &Setting<String>, document: &Document) -> Option<Account> {
     });
     if account.is_none() {
         let help = "for example `mastodon:@acme@example.social`".to_owned();
-        text.report(document, "an account is written as channel and handle", Some(help), None);
+        text.report(document, "an account is written as channel and handle", Some(help));
     }
     account
 }

@@ -15,6 +15,7 @@ use hearken_connectors::secret::Secret;
 
 mod brand;
 mod diagnostic;
+mod reader;
 mod tree;
 mod units;
 
@@ -23,7 +24,8 @@ pub use diagnostic::{ConfigError, Diagnostic, Place};
 
 use crate::query::{BrandQuery, Matcher};
 
-use tree::{Document, Locations, Table};
+use reader::{Locations, Table};
+use tree::Document;
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
