@@ -51,7 +51,7 @@ pub enum AppError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A brand's query is wrong.
-    #[error("the query of brand `{}`: {0}", .0.brand)]
+    #[error(transparent)]
     Query(#[from] QueryError),
     /// The sentiment model cannot be used.
     #[error("the sentiment model: {0}")]
@@ -165,7 +165,7 @@ fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
         brokers: kafka.brokers.clone(),
         prefix: String::new(),
         partitions: log.partitions,
-        replication: kafka.replication,
+        replication: u16::try_from(kafka.replication).unwrap_or(u16::MAX),
         retention_age: Some(log.retention),
         retention_bytes: log.retention_bytes,
         client,
