@@ -1,29 +1,31 @@
 //! The composition root: the one place that names concrete backends and wires the parts together.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hearken_connectors::http;
 use hearken_connectors::registry::{self, Context};
+use hearken_connectors::{BuildError, Connector, ConnectorError, Cursor, http};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, LogConfig, SourceConfig, StoreConfig};
+use crate::config::{self, Config, ConfigError, LogKind};
 use crate::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::eventlog::kafka::{KafkaLog, KafkaOptions};
 use crate::eventlog::{EventLog, LogError};
 use crate::ingest::{self, Source};
-use crate::ledger;
 use crate::mention::Brand;
 use crate::pipeline::{self, Pipeline};
 use crate::query::{BrandQuery, Matcher, QueryError};
 use crate::score::{ModelError, Scorer};
+use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::supervise::{Supervisor, TaskError};
+use crate::supervise::{Board, Supervisor, TaskError, TaskState};
+use crate::{ledger, web};
 
 /// How long tasks may take to finish what they have in hand after a stop.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How often `--until-idle` looks whether everything is done.
+const IDLE_CHECK: Duration = Duration::from_millis(200);
 
 /// The parts of the daemon that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +41,301 @@ pub struct Roles {
 impl Roles {
     /// One process that does everything.
     pub const ALL: Self = Self { listen: true, score: true, serve: true };
+}
+
+/// Why the daemon could not start, or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A source is configured wrongly.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A brand's query is wrong.
+    #[error("the query of brand `{}`: {0}", .0.brand)]
+    Query(#[from] QueryError),
+    /// The sentiment model cannot be used.
+    #[error("the sentiment model: {0}")]
+    Model(#[from] ModelError),
+    /// HTTP cannot be set up.
+    #[error(transparent)]
+    Http(#[from] ConnectorError),
+    /// The event log cannot be used.
+    #[error("the event log: {0}")]
+    Log(#[from] LogError),
+    /// The embedded ClickHouse cannot be started.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The web address cannot be opened.
+    #[error("cannot listen on {0}: {1}; set `serve.listen` to another address")]
+    Serve(SocketAddr, std::io::Error),
+    /// A task is down until somebody acts.
+    #[error("{task}: {error}")]
+    Failed {
+        /// Name of the task.
+        task: String,
+        /// Why it is down.
+        error: String,
+    },
+    /// Tasks did not stop in time.
+    #[error("these tasks did not stop within {} s: {}", DRAIN.as_secs(), .0.join(", "))]
+    Overdue(Vec<String>),
+}
+
+/// The store as this process reaches it, with the ClickHouse child where it runs one.
+pub struct OpenStore {
+    /// The store.
+    pub store: Store,
+    child: Option<ClickHouseChild>,
+}
+
+impl OpenStore {
+    /// Opens the configured store; in the embedded profile, joins the ClickHouse that a running
+    /// daemon serves, or starts one.
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        match &config.store {
+            config::Store::Embedded { listen, library, database } => {
+                let child = ClickHouseChild::start(&config.data_dir, *listen, library.as_deref()).await?;
+                let store = Store::connect(StoreOptions {
+                    url: child.url(),
+                    user: child.user().to_owned(),
+                    password: Some(child.password().clone()),
+                    database: database.clone(),
+                    durable: true,
+                    cluster: None,
+                });
+                Ok(Self { store, child: Some(child) })
+            }
+            config::Store::ClickHouse { url, user, password, database } => {
+                let store = Store::connect(StoreOptions {
+                    url: url.clone(),
+                    user: user.clone(),
+                    password: password.clone(),
+                    database: database.clone(),
+                    durable: false,
+                    cluster: None,
+                });
+                Ok(Self { store, child: None })
+            }
+        }
+    }
+
+    /// Stops the child, where this process started one, once nobody writes any more.
+    pub async fn close(self) {
+        if let Some(child) = self.child {
+            child.stop().await;
+        }
+    }
+}
+
+/// Opens the configured event log.
+pub async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, AppError> {
+    let options = &config.log;
+    match &options.kind {
+        LogKind::Embedded => {
+            let dir = config.data_dir.join("log");
+            let options = EmbeddedOptions {
+                partitions: options.partitions,
+                retention_age: Some(options.retention),
+                retention_bytes: options.retention_bytes,
+            };
+            let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(dir, options)).await;
+            Ok(Arc::new(opened.map_err(|error| LogError::Unusable(error.to_string()))??))
+        }
+        LogKind::Kafka(kafka) => Ok(Arc::new(KafkaLog::connect(kafka_options(options, kafka)).await?)),
+    }
+}
+
+/// Compiles the brands' queries.
+pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
+    let queries: Vec<BrandQuery> = config.brands.iter().map(|brand| brand.query.clone()).collect();
+    let matcher = Matcher::compile(&queries)?;
+    let account = |account: &config::Account| (account.channel.clone(), account.handle.clone());
+    let brand = |brand: &config::Brand| Brand {
+        name: brand.name.clone(),
+        accounts: brand.accounts.iter().map(account).collect(),
+    };
+    Ok((config.brands.iter().map(brand).collect(), matcher))
+}
+
+/// The configured sentiment model, or the one that comes with the daemon.
+pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
+    match &config.score.model {
+        Some(path) => Scorer::load(path),
+        None => Ok(Scorer::built_in()),
+    }
+}
+
+/// Builds the connector of a source.
+pub fn connector(
+    source: &config::Source,
+    http: &http::Client,
+    cursor: Option<Cursor>,
+) -> Result<Box<dyn Connector>, BuildError> {
+    let channel = registry::channel(&source.channel)?;
+    (channel.build)(source.settings.clone(), Context { source: &source.name, http, cursor })
+}
+
+/// A running daemon.
+pub struct App {
+    /// What every task is doing.
+    pub board: Board,
+    /// The store, where this process scores or serves.
+    pub store: Option<Store>,
+    /// Address of the web pages, where this process serves.
+    pub address: Option<SocketAddr>,
+    log: Arc<dyn EventLog>,
+    listening: Vec<(Arc<Source>, bool)>,
+    supervisor: Supervisor,
+    open_store: Option<OpenStore>,
+}
+
+impl App {
+    /// Starts the daemon and returns when every task is under way. The tasks end when `stop` is
+    /// cancelled; [`App::drain`] waits for that.
+    pub async fn start(config: &Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
+        let (brands, matcher) = compile(config)?;
+        let scorer = scorer(config)?;
+        let http = http::Client::new(http::Settings::default())?;
+        config.check_sources(|source| connector(source, &http, None).map(drop))?;
+
+        let log = open_log(config).await?;
+        let open_store = if roles.score || roles.serve { Some(OpenStore::open(config).await?) } else { None };
+        let store = open_store.as_ref().map(|open| open.store.clone());
+        let supervisor = Supervisor::new(stop);
+        let board = supervisor.board();
+        let mut app = Self { board, store, address: None, log, listening: Vec::new(), supervisor, open_store };
+
+        if let Some(store) = app.store.clone().filter(|_| roles.score) {
+            let publish = matches!(config.log.kind, LogKind::Kafka(_));
+            app.score(Pipeline { log: app.log.clone(), store, brands, matcher, scorer, publish });
+        }
+        if let Some(store) = app.store.clone().filter(|_| roles.serve) {
+            app.serve(config, store).await?;
+        }
+        if roles.listen {
+            for source in &config.sources {
+                app.listen(source, http.clone());
+            }
+        }
+        Ok(app)
+    }
+
+    fn score(&mut self, pipeline: Pipeline) {
+        let pipeline = Arc::new(pipeline);
+        let (log, store) = (pipeline.log.clone(), pipeline.store.clone());
+        self.supervisor.spawn("pipeline", move |stop| {
+            let pipeline = pipeline.clone();
+            async move {
+                migrate(&pipeline.store).await?;
+                pipeline::run(pipeline, stop).await
+            }
+        });
+        self.supervisor.spawn("ledger", move |stop| {
+            let (log, store) = (log.clone(), store.clone());
+            async move {
+                migrate(&store).await?;
+                ledger::run(log, store, stop).await
+            }
+        });
+    }
+
+    async fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
+        let wanted = config.serve.listen;
+        let listener = tokio::net::TcpListener::bind(wanted).await.map_err(|error| AppError::Serve(wanted, error))?;
+        self.address = Some(listener.local_addr().map_err(|error| AppError::Serve(wanted, error))?);
+        let listener = Arc::new(listener);
+        let pages = web::Pages { store, board: self.board.clone(), log: self.log.clone() };
+        self.supervisor.spawn("web", move |stop| web::serve(listener.clone(), pages.clone(), stop));
+        Ok(())
+    }
+
+    fn listen(&mut self, source: &config::Source, http: http::Client) {
+        let heard = Arc::new(Source::new(&source.name, &source.channel));
+        let finite = connector(source, &http, None).is_ok_and(|connector| connector.is_finite());
+        self.listening.push((heard.clone(), finite));
+        let (log, source) = (self.log.clone(), source.clone());
+        self.supervisor.spawn(task_name(&heard), move |stop| {
+            let (heard, log, source, http) = (heard.clone(), log.clone(), source.clone(), http.clone());
+            async move {
+                let cursor = ingest::stored_cursor(&*log, &heard.name).await.map_err(TaskError::retry)?;
+                let connector = connector(&source, &http, cursor);
+                let connector = connector.map_err(|error| TaskError::Fatal(source.problem(&error).to_string()))?;
+                ingest::listen(&heard, connector, log, stop).await
+            }
+        });
+    }
+
+    /// Waits until every finite source is drained, every other one has been polled, and everything
+    /// that was heard is stored.
+    pub async fn idle(&self) -> Result<(), AppError> {
+        while !(self.sources_are_idle()? && self.log_is_drained().await) {
+            tokio::time::sleep(IDLE_CHECK).await;
+        }
+        Ok(())
+    }
+
+    fn sources_are_idle(&self) -> Result<bool, AppError> {
+        let tasks = self.board.snapshot();
+        let down = |(task, status): (&String, _)| match status {
+            TaskState::Failed { error } => Some(AppError::Failed { task: task.clone(), error }),
+            _ => None,
+        };
+        if let Some(failed) = tasks.iter().find_map(|(task, status)| down((task, status.state.clone()))) {
+            return Err(failed);
+        }
+        let is_idle = |(source, finite): &(Arc<Source>, bool)| match finite {
+            true => tasks.get(&task_name(source)).is_some_and(|task| task.state == TaskState::Finished),
+            false => source.was_polled(),
+        };
+        Ok(self.listening.iter().all(is_idle))
+    }
+
+    /// The ledger is asked last, because the pipeline adds dead letters to it. A log that does not
+    /// answer is not drained; its tasks say so on the board.
+    async fn log_is_drained(&self) -> bool {
+        for (group, topics) in [(pipeline::GROUP, pipeline::TOPICS), (ledger::GROUP, ledger::TOPICS)] {
+            if !self.log.lag(group, &topics).await.is_ok_and(|lag| lag == 0) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until every task has finished what it has in hand, then closes log and store. To be
+    /// called once the stop token is cancelled.
+    pub async fn drain(self) -> Result<(), AppError> {
+        let overdue = self.supervisor.drain(DRAIN).await;
+        if let Some(store) = self.open_store {
+            store.close().await;
+        }
+        if overdue.is_empty() { Ok(()) } else { Err(AppError::Overdue(overdue)) }
+    }
+}
+
+/// Scores everything in the log again, from the beginning, and returns when it is stored.
+pub async fn replay(config: &Config, stop: CancellationToken) -> Result<(), AppError> {
+    let log = open_log(config).await?;
+    log.rewind(pipeline::GROUP, &pipeline::TOPICS).await?;
+    log.rewind(ledger::GROUP, &ledger::TOPICS).await?;
+    drop(log);
+    let app = App::start(config, Roles { listen: false, score: true, serve: false }, stop.clone()).await?;
+    let done = tokio::select! {
+        idle = app.idle() => idle,
+        () = stop.cancelled() => Ok(()),
+    };
+    stop.cancel();
+    app.drain().await.and(done)
+}
+
+fn task_name(source: &Source) -> String {
+    format!("source {}", source.name)
+}
+
+async fn migrate(store: &Store) -> Result<(), TaskError> {
+    store.migrate().await.map_err(|error| match error.is_retryable() {
+        true => TaskError::retry(error),
+        false => TaskError::Fatal(error.to_string()),
+    })
 }

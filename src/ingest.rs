@@ -161,11 +161,11 @@ impl Ingest<'_> {
 
 /// Messages as records keyed by id; off the async threads, because a batch is thousands of them.
 async fn encode(messages: Vec<Message>) -> Result<Vec<Record>, TaskError> {
-    let encode_one = |message: &Message| {
-        Ok(Record { key: message.id.0.as_bytes().to_vec(), value: serde_json::to_vec(message)? })
+    let encode_all = move || -> Result<Vec<Record>, serde_json::Error> {
+        let encode_one = |message: &Message| {
+            Ok(Record { key: message.id.0.as_bytes().to_vec(), value: serde_json::to_vec(message)? })
+        };
+        messages.iter().map(encode_one).collect()
     };
-    tokio::task::spawn_blocking(move || messages.iter().map(encode_one).collect())
-        .await
-        .map_err(TaskError::retry)?
-        .map_err(|error: serde_json::Error| TaskError::retry(error))
+    tokio::task::spawn_blocking(encode_all).await.map_err(TaskError::retry)?.map_err(TaskError::retry)
 }

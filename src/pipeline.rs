@@ -137,7 +137,7 @@ impl Pipeline {
         loop {
             match self.store.insert_mentions(&rows).await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_unavailable() => {
+                Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "scoring waits: the store cannot be written");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);

@@ -1,93 +1,431 @@
 //! What every event log does, run against each of them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
-
+use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::memory::MemoryLog;
-use hearken::eventlog::{Delivered, EventLog, Offsets, Record, Subscription, Topic};
+use hearken::eventlog::{
+    Delivered, EventLog, LogError, MAX_KEY_BYTES, MAX_RECORD_BYTES, Offsets, Record, Subscription, Topic,
+};
+use tempfile::TempDir;
 
 const PARTITIONS: u32 = 4;
-/// Longer than any log takes to deliver; how long a test waits before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any log takes to deliver; a test that waits longer fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MESSAGES: &[Topic] = &[Topic::Messages];
+
+/// A log of one kind, empty at first, that can be opened again.
+enum Place {
+    Memory(Arc<MemoryLog>),
+    Embedded(TempDir),
+}
+
+impl Place {
+    fn open(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Memory(log) => log.clone(),
+            Self::Embedded(dir) => Arc::new(EmbeddedLog::open(dir.path(), embedded_options()).unwrap()),
+        }
+    }
+}
+
+fn embedded_options() -> EmbeddedOptions {
+    EmbeddedOptions { partitions: PARTITIONS, retention_age: None, retention_bytes: None }
+}
+
+/// Runs a test against each log.
+async fn for_each_log(test: impl AsyncFn(Place)) {
+    println!("memory log");
+    test(Place::Memory(Arc::new(MemoryLog::new(PARTITIONS)))).await;
+    println!("embedded log");
+    test(Place::Embedded(TempDir::new().unwrap())).await;
+}
 
 fn record(key: &str, value: impl Into<Vec<u8>>) -> Record {
     Record { key: key.into(), value: value.into() }
 }
 
-/// `n` records with 10 keys; the value is the number.
-fn numbered(n: u64) -> Vec<Record> {
-    (0..n).map(|i| record(&format!("key-{}", i % 10), i.to_string())).collect()
+/// Records with 10 keys; the value is the number.
+fn numbered(numbers: std::ops::Range<u64>) -> Vec<Record> {
+    numbers.map(|i| record(&format!("key-{}", i % 10), i.to_string())).collect()
 }
 
 fn number(delivered: &Delivered) -> u64 {
-    String::from_utf8(delivered.value.clone()).unwrap().parse().unwrap()
+    std::str::from_utf8(&delivered.value).unwrap().parse().unwrap()
+}
+
+fn numbers(delivered: &[Delivered]) -> BTreeSet<u64> {
+    delivered.iter().map(number).collect()
+}
+
+fn up_to(n: u64) -> BTreeSet<u64> {
+    (0..n).collect()
 }
 
 /// Polls until there are `n` records.
 async fn take(subscription: &mut dyn Subscription, n: usize) -> Vec<Delivered> {
+    let started = Instant::now();
     let mut taken = Vec::new();
-    let started = std::time::Instant::now();
     while taken.len() < n {
         assert!(started.elapsed() < PATIENCE, "{} of {n} records after {PATIENCE:?}", taken.len());
-        taken.extend(subscription.poll(n - taken.len(), Duration::from_millis(200)).await.unwrap());
+        let polled = subscription.poll(n - taken.len(), Duration::from_millis(200)).await.unwrap();
+        assert!(polled.len() <= n - taken.len(), "a poll returns no more than asked for");
+        taken.extend(polled);
     }
     taken
 }
 
-fn as_set(delivered: &[Delivered]) -> BTreeSet<u64> {
-    delivered.iter().map(number).collect()
-}
+#[tokio::test]
+async fn delivers_what_was_appended() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, Vec::new()).await.unwrap();
+        log.append(Topic::Messages, numbered(0..1_000)).await.unwrap();
+        log.append(Topic::Backfill, vec![record("other", "topic")]).await.unwrap();
 
-async fn delivers_what_was_appended(log: &dyn EventLog) {
-    let topics = [Topic::Messages];
-    log.append(Topic::Messages, Vec::new()).await.unwrap();
-    log.append(Topic::Messages, numbered(1_000)).await.unwrap();
-    assert_eq!(log.lag("deliver", &topics).await.unwrap(), 1_000);
-
-    let mut member = log.subscribe("deliver", &topics).await.unwrap();
-    let delivered = take(&mut *member, 1_000).await;
-    assert_eq!(as_set(&delivered), (0..1_000).collect());
-    let mut last = BTreeMap::new();
-    let mut partition_of_key = BTreeMap::new();
-    for record in &delivered {
-        assert_eq!(record.topic, Topic::Messages);
-        assert!(record.partition < PARTITIONS);
-        assert_eq!(record.key, format!("key-{}", number(record) % 10).into_bytes());
-        assert!(last.insert(record.key.clone(), number(record)).is_none_or(|before| before < number(record)));
-        assert_eq!(*partition_of_key.entry(record.key.clone()).or_insert(record.partition), record.partition);
-    }
-    assert!(partition_of_key.values().collect::<BTreeSet<_>>().len() > 1, "keys spread over partitions");
-}
-
-async fn goes_on_after_the_commit(log: &dyn EventLog) {
-    log.append(Topic::Messages, numbered(100)).await.unwrap();
-    let mut member = log.subscribe("commit", &[Topic::Messages]).await.unwrap();
-    let first = take(&mut *member, 37).await;
-    member.commit(&Offsets::covering(&first)).await.unwrap();
-    take(&mut *member, 20).await;
-    drop(member);
-
-    assert_eq!(log.lag("commit", &[Topic::Messages]).await.unwrap(), 63);
-    let mut member = log.subscribe("commit", &[Topic::Messages]).await.unwrap();
-    let rest = take(&mut *member, 63).await;
-    assert_eq!(as_set(&rest), &(0..100).collect() - &as_set(&first), "not committed means delivered again");
-    member.commit(&Offsets::covering(&rest)).await.unwrap();
-    assert_eq!(log.lag("commit", &[Topic::Messages]).await.unwrap(), 0);
-    assert_eq!(member.poll(10, Duration::from_millis(50)).await.unwrap(), []);
-
-    log.append(Topic::Messages, vec![record("key-1", "100")]).await.unwrap();
-    assert_eq!(as_set(&take(&mut *member, 1).await), [100].into());
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let delivered = take(&mut *member, 1_000).await;
+        assert_eq!(numbers(&delivered), up_to(1_000));
+        let mut last = BTreeMap::new();
+        let mut partition_of = BTreeMap::new();
+        for record in &delivered {
+            assert_eq!(record.topic, Topic::Messages);
+            assert!(record.partition < PARTITIONS);
+            assert_eq!(record.key, format!("key-{}", number(record) % 10).into_bytes());
+            let before = last.insert(record.key.clone(), (record.offset, number(record)));
+            assert!(before.is_none_or(|before| before < (record.offset, number(record))), "order per key");
+            assert_eq!(*partition_of.entry(record.key.clone()).or_insert(record.partition), record.partition);
+        }
+        assert!(partition_of.values().collect::<BTreeSet<_>>().len() > 1, "keys spread over partitions");
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn memory_delivers() {
-    delivers_what_was_appended(&MemoryLog::new(PARTITIONS)).await;
+async fn order_per_key_holds_across_appends() {
+    for_each_log(async |place| {
+        let log = place.open();
+        for i in 0..50 {
+            log.append(Topic::Messages, numbered(i * 10..i * 10 + 10)).await.unwrap();
+        }
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let mut last = BTreeMap::new();
+        for record in take(&mut *member, 500).await {
+            assert!(last.insert(record.key.clone(), number(&record)).is_none_or(|before| before < number(&record)));
+        }
+    })
+    .await;
 }
+
 #[tokio::test]
-async fn memory_commits() {
-    goes_on_after_the_commit(&MemoryLog::new(PARTITIONS)).await;
+async fn a_group_goes_on_after_its_last_commit() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let first = take(&mut *member, 37).await;
+        member.commit(&Offsets::covering(&first)).await.unwrap();
+        take(&mut *member, 20).await;
+        drop(member);
+
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let rest = take(&mut *member, 63).await;
+        assert_eq!(numbers(&rest), &up_to(100) - &numbers(&first), "not committed means delivered again");
+        member.commit(&Offsets::covering(&rest)).await.unwrap();
+        assert_eq!(member.poll(10, Duration::from_millis(50)).await.unwrap(), []);
+
+        log.append(Topic::Messages, numbered(100..101)).await.unwrap();
+        assert_eq!(numbers(&take(&mut *member, 1).await), [100].into());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn groups_do_not_disturb_each_other() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..10)).await.unwrap();
+        let mut one = log.subscribe("one", MESSAGES).await.unwrap();
+        let delivered = take(&mut *one, 10).await;
+        one.commit(&Offsets::covering(&delivered)).await.unwrap();
+        let mut two = log.subscribe("two", MESSAGES).await.unwrap();
+        assert_eq!(take(&mut *two, 10).await.len(), 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_survives_opening_again() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+        log.append(Topic::Cursors, vec![record("feed", "1"), record("feed", "2")]).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let first = take(&mut *member, 40).await;
+        member.commit(&Offsets::covering(&first)).await.unwrap();
+        drop((member, log));
+
+        let log = place.open();
+        log.append(Topic::Messages, numbered(100..120)).await.unwrap();
+        assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 80);
+        assert_eq!(log.latest(Topic::Cursors).await.unwrap(), [(b"feed".to_vec(), b"2".to_vec())].into());
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        assert_eq!(numbers(&take(&mut *member, 80).await), &up_to(120) - &numbers(&first));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn members_share_the_partitions_and_take_over() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
+        let mut two = log.subscribe("readers", MESSAGES).await.unwrap();
+        // Both poll until each has its share and everything has been delivered.
+        let mut shares = [BTreeSet::new(), BTreeSet::new()];
+        let mut appended = 0;
+        let started = Instant::now();
+        while shares.iter().any(BTreeSet::is_empty) {
+            assert!(started.elapsed() < PATIENCE, "a member got nothing: {shares:?}");
+            log.append(Topic::Messages, numbered(appended..appended + 50)).await.unwrap();
+            appended += 50;
+            for (member, share) in [&mut one, &mut two].into_iter().zip(&mut shares) {
+                let delivered = member.poll(1_000, Duration::from_millis(100)).await.unwrap();
+                member.commit(&Offsets::covering(&delivered)).await.unwrap();
+                share.extend(numbers(&delivered));
+            }
+        }
+        drop(one);
+
+        log.append(Topic::Messages, numbered(appended..appended + 50)).await.unwrap();
+        appended += 50;
+        let [mut seen, more] = shares;
+        seen.extend(more);
+        let started = Instant::now();
+        while seen.len() < usize::try_from(appended).unwrap() {
+            assert!(started.elapsed() < PATIENCE, "{} of {appended} after one left", seen.len());
+            let delivered = two.poll(1_000, Duration::from_millis(100)).await.unwrap();
+            two.commit(&Offsets::covering(&delivered)).await.unwrap();
+            seen.extend(numbers(&delivered));
+        }
+        assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_members_than_partitions_do_no_harm() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let mut members = Vec::new();
+        for _ in 0..=PARTITIONS {
+            members.push(log.subscribe("readers", MESSAGES).await.unwrap());
+        }
+        log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+        let mut seen = BTreeSet::new();
+        let started = Instant::now();
+        while seen.len() < 100 {
+            assert!(started.elapsed() < PATIENCE, "{} of 100", seen.len());
+            for member in &mut members {
+                seen.extend(numbers(&member.poll(100, Duration::from_millis(50)).await.unwrap()));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_member_gets_nothing_and_stays() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let first = take(&mut *member, 10).await;
+        member.pause().unwrap();
+        for _ in 0..5 {
+            assert_eq!(member.poll(100, Duration::from_millis(50)).await.unwrap(), []);
+        }
+        log.append(Topic::Messages, numbered(100..110)).await.unwrap();
+        assert_eq!(member.poll(100, Duration::from_millis(50)).await.unwrap(), []);
+        member.commit(&Offsets::covering(&first)).await.unwrap();
+        member.resume().unwrap();
+        let rest = take(&mut *member, 100).await;
+        assert_eq!(numbers(&rest), &up_to(110) - &numbers(&first), "nothing lost or repeated by the pause");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commits_of_partitions_of_others_are_ignored() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+        let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
+        let all = take(&mut *one, 100).await;
+        let mut two = log.subscribe("readers", MESSAGES).await.unwrap();
+        let started = Instant::now();
+        let mut moved = Vec::new();
+        while moved.is_empty() {
+            assert!(started.elapsed() < PATIENCE, "no partition moved to the second member");
+            one.poll(10, Duration::from_millis(50)).await.unwrap();
+            moved = two.poll(100, Duration::from_millis(50)).await.unwrap();
+        }
+        one.commit(&Offsets::covering(&all)).await.unwrap();
+        assert!(log.lag("readers", MESSAGES).await.unwrap() >= moved.len() as u64);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_compacted_topic_has_the_latest_of_every_key() {
+    for_each_log(async |place| {
+        let log = place.open();
+        assert_eq!(log.latest(Topic::Cursors).await.unwrap(), BTreeMap::new());
+        for i in 0..20 {
+            let cursor = |source: &str| record(source, format!("{source} {i}"));
+            log.append(Topic::Cursors, vec![cursor("a"), cursor("b"), cursor("c")]).await.unwrap();
+        }
+        log.append(Topic::Cursors, vec![record("a", "done")]).await.unwrap();
+        let expected = [("a", "done"), ("b", "b 19"), ("c", "c 19")];
+        let latest = log.latest(Topic::Cursors).await.unwrap();
+        assert_eq!(latest, expected.into_iter().map(|(key, value)| (key.into(), value.into())).collect());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lag_counts_what_is_not_committed() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let topics = &[Topic::Messages, Topic::Backfill];
+        assert_eq!(log.lag("readers", topics).await.unwrap(), 0);
+        log.append(Topic::Messages, numbered(0..30)).await.unwrap();
+        log.append(Topic::Backfill, numbered(0..12)).await.unwrap();
+        assert_eq!(log.lag("readers", topics).await.unwrap(), 42);
+        assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 30);
+        let mut member = log.subscribe("readers", topics).await.unwrap();
+        let delivered = take(&mut *member, 42).await;
+        assert_eq!(log.lag("readers", topics).await.unwrap(), 42, "delivered is not committed");
+        let messages = delivered.iter().filter(|record| record.topic == Topic::Messages);
+        member.commit(&Offsets::covering(messages)).await.unwrap();
+        assert_eq!(log.lag("readers", topics).await.unwrap(), 12);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rewind_starts_from_the_beginning() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..50)).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let delivered = take(&mut *member, 50).await;
+        member.commit(&Offsets::covering(&delivered)).await.unwrap();
+        let refused = log.rewind("readers", MESSAGES).await;
+        assert!(matches!(refused, Err(LogError::Unusable(_))), "it has a member: {refused:?}");
+        drop(member);
+
+        log.rewind("readers", MESSAGES).await.unwrap();
+        assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 50);
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        assert_eq!(take(&mut *member, 50).await.len(), 50);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn large_records_pass_and_too_large_ones_are_refused() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let noise = |n: usize| (0..n).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>();
+        let large = vec![record("a", noise(1 << 20)), record("b", "small"), record("a", noise(MAX_RECORD_BYTES - 1))];
+        log.append(Topic::Messages, large.clone()).await.unwrap();
+        let too_large = log.append(Topic::Messages, vec![record("ab", noise(MAX_RECORD_BYTES - 1))]).await;
+        assert!(matches!(too_large, Err(LogError::Unusable(_))), "{too_large:?}");
+        let long_key = log.append(Topic::Messages, vec![Record { key: noise(MAX_KEY_BYTES + 1), value: vec![] }]).await;
+        assert!(matches!(long_key, Err(LogError::Unusable(_))), "{long_key:?}");
+
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let mut delivered = take(&mut *member, 3).await;
+        delivered.sort_by_key(|record| record.value.len());
+        let expected = [&large[1], &large[0], &large[2]];
+        for (delivered, expected) in delivered.iter().zip(expected) {
+            assert!(delivered.key == expected.key && delivered.value == expected.value);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_poll_waits_and_wakes_up() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let started = Instant::now();
+        assert_eq!(member.poll(10, Duration::from_millis(300)).await.unwrap(), []);
+        assert!(started.elapsed() >= Duration::from_millis(290), "it waited");
+
+        let (delivered, appended) =
+            tokio::join!(take(&mut *member, 1), log.append(Topic::Messages, vec![record("k", "1")]));
+        appended.unwrap();
+        assert_eq!(numbers(&delivered), [1].into());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_poll_loses_nothing() {
+    for_each_log(async |place| {
+        let log = place.open();
+        log.append(Topic::Messages, numbered(0..2_000)).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let mut seen = Vec::new();
+        let started = Instant::now();
+        let mut patience = Duration::from_micros(1);
+        while seen.len() < 2_000 {
+            assert!(started.elapsed() < PATIENCE, "{} of 2000", seen.len());
+            let poll = member.poll(7, Duration::from_millis(200));
+            if let Ok(delivered) = tokio::time::timeout(patience, poll).await {
+                seen.extend(delivered.unwrap().iter().map(number));
+            }
+            patience = if patience < Duration::from_millis(20) { patience * 2 } else { Duration::from_micros(1) };
+        }
+        assert_eq!(seen.len(), 2_000, "nothing repeated");
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), up_to(2_000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_append_at_the_same_time() {
+    for_each_log(async |place| {
+        let log = place.open();
+        let appenders = (0..16_u64).map(|appender| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for i in 0..20 {
+                    let from = appender * 10_000 + i * 10;
+                    log.append(Topic::Messages, numbered(from..from + 10)).await.unwrap();
+                }
+            })
+        });
+        for appender in appenders.collect::<Vec<_>>() {
+            appender.await.unwrap();
+        }
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let delivered = take(&mut *member, 16 * 200).await;
+        assert_eq!(numbers(&delivered).len(), 16 * 200);
+        let mut last = BTreeMap::new();
+        for record in &delivered {
+            let appender = number(record) / 10_000;
+            let before = last.insert((appender, record.key.clone()), number(record));
+            assert!(before.is_none_or(|before| before < number(record)), "order per key and appender");
+        }
+    })
+    .await;
 }

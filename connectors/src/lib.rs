@@ -7,12 +7,14 @@
 //! To add a connector: one folder here, one line in [`registry`], one example in `config/`.
 
 pub mod contract;
+pub mod feed;
 pub mod file;
 pub mod http;
 pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+pub mod text;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
 pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};

@@ -17,17 +17,25 @@ impl Secret {
         Self(value)
     }
 
-    /// Resolves a reference; the error names the reference, never the value.
+    /// Resolves a reference with the environment of the process; the error names the reference,
+    /// never the value.
     pub fn resolve(reference: &str) -> Result<Self, String> {
-        if let Some(name) = reference.strip_prefix("env:") {
-            return std::env::var(name).map(Self).map_err(|_| format!("the environment variable `{name}` is not set"));
-        }
-        if let Some(path) = reference.strip_prefix("file:") {
-            return std::fs::read_to_string(path)
-                .map(|value| Self(value.trim_end().to_owned()))
-                .map_err(|error| format!("cannot read the secret file `{path}`: {error}"));
-        }
-        Err("a secret is given as `env:NAME` or `file:PATH`, never in the file itself".to_owned())
+        Self::resolve_in(reference, |name| std::env::var(name).ok())
+    }
+
+    /// Resolves a reference with the variables that `lookup` knows.
+    pub fn resolve_in(reference: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let (value, place) = if let Some(name) = reference.strip_prefix("env:") {
+            let place = format!("the environment variable `{name}`");
+            (lookup(name).ok_or_else(|| format!("{place} is not set"))?, place)
+        } else if let Some(path) = reference.strip_prefix("file:") {
+            let place = format!("the secret file `{path}`");
+            let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {place}: {error}"))?;
+            (text.trim_end().to_owned(), place)
+        } else {
+            return Err("a secret is given as `env:NAME` or `file:PATH`, never in the file itself".to_owned());
+        };
+        if value.is_empty() { Err(format!("{place} is empty")) } else { Ok(Self(value)) }
     }
 
     /// The secret itself, for the one call that needs it.
@@ -46,5 +54,39 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let reference = String::deserialize(deserializer)?;
         Self::resolve(&reference).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        (name == "TOKEN").then(|| "s3cret".to_owned())
+    }
+
+    #[test]
+    fn references_are_resolved_and_never_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "from a file\n").unwrap();
+        let secret = Secret::resolve_in("env:TOKEN", lookup).unwrap();
+        assert_eq!(secret.expose(), "s3cret");
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+        let secret = Secret::resolve_in(&format!("file:{}", file.path().display()), lookup).unwrap();
+        assert_eq!(secret.expose(), "from a file");
+    }
+
+    #[test]
+    fn errors_name_the_reference_and_not_the_value() {
+        let error = Secret::resolve_in("env:TOKENS", lookup).unwrap_err();
+        assert_eq!(error, "the environment variable `TOKENS` is not set");
+        assert!(Secret::resolve_in("file:/no/such/file", lookup).unwrap_err().contains("`/no/such/file`"));
+        assert!(!Secret::resolve_in("hunter2", lookup).unwrap_err().contains("hunter2"));
+        assert_eq!(
+            Secret::resolve_in("env:EMPTY", |_| Some(String::new())).unwrap_err(),
+            "the environment variable `EMPTY` is empty"
+        );
     }
 }

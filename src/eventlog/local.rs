@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Delivered, EventLog, LogError, Offsets, Record, Subscription, Topic};
+use super::{Delivered, EventLog, LogError, Offsets, Record, Subscription, Topic, check_sizes};
 
 /// A topic and one of its partitions.
 pub(super) type Partition = (Topic, u32);
@@ -35,11 +35,11 @@ pub trait Storage: Send + Sync + 'static {
     /// The first offset kept and the offset that the next record will get.
     async fn bounds(&self, partition: Partition) -> Result<(u64, u64), LogError>;
 
-    /// What the group has committed.
-    async fn committed(&self, group: &str) -> Result<Offsets, LogError>;
+    /// Where the group goes on: the offset to read next in each partition it has ever subscribed to.
+    async fn positions(&self, group: &str) -> Result<BTreeMap<Partition, u64>, LogError>;
 
-    /// Sets the committed offsets of these partitions, durably; `None` forgets them.
-    async fn commit(&self, group: &str, offsets: BTreeMap<Partition, Option<u64>>) -> Result<(), LogError>;
+    /// Sets positions of a group, durably.
+    async fn commit(&self, group: &str, positions: BTreeMap<Partition, u64>) -> Result<(), LogError>;
 }
 
 /// A log inside this process.
@@ -136,6 +136,7 @@ impl<S: Storage> Shared<S> {
 #[async_trait]
 impl<S: Storage> EventLog for LocalLog<S> {
     async fn append(&self, topic: Topic, records: Vec<Record>) -> Result<(), LogError> {
+        check_sizes(topic, &records)?;
         if records.is_empty() {
             return Ok(());
         }
@@ -145,6 +146,12 @@ impl<S: Storage> EventLog for LocalLog<S> {
     }
 
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
+        let known = self.0.storage.positions(group).await?;
+        let new = self.0.all_partitions(topics).filter(|partition| !known.contains_key(partition));
+        let new = new.map(|partition| (partition, 0)).collect::<BTreeMap<_, _>>();
+        if !new.is_empty() {
+            self.0.storage.commit(group, new).await?;
+        }
         let changed = self.0.changed.subscribe();
         let member = self.0.join(group, topics);
         self.0.changed.send_replace(());
@@ -165,12 +172,12 @@ impl<S: Storage> EventLog for LocalLog<S> {
     }
 
     async fn lag(&self, group: &str, topics: &[Topic]) -> Result<u64, LogError> {
-        let committed = self.0.storage.committed(group).await?;
+        let positions = self.0.storage.positions(group).await?;
         let mut lag = 0;
         for partition in self.0.all_partitions(topics) {
             let (first, next) = self.0.storage.bounds(partition).await?;
-            let position = committed.0.get(&partition).map_or(first, |offset| first.max(offset + 1));
-            lag += next.saturating_sub(position);
+            let position = positions.get(&partition).copied().unwrap_or(0);
+            lag += next.saturating_sub(position.max(first));
         }
         Ok(lag)
     }
@@ -181,8 +188,8 @@ impl<S: Storage> EventLog for LocalLog<S> {
                 "cannot rewind group {group}: it has members, stop them and try again"
             )));
         }
-        let forgotten = self.0.all_partitions(topics).map(|partition| (partition, None)).collect();
-        self.0.storage.commit(group, forgotten).await
+        let beginning = self.0.all_partitions(topics).map(|partition| (partition, 0)).collect();
+        self.0.storage.commit(group, beginning).await
     }
 }
 
@@ -207,12 +214,9 @@ impl<S: Storage> LocalSubscription<S> {
             return Ok(());
         }
         let (generation, assigned) = self.shared.assignment(&self.group, self.member);
-        let committed = self.shared.storage.committed(&self.group).await?;
-        let position = |partition| match (self.positions.get(&partition), committed.0.get(&partition)) {
-            (Some(position), _) => *position,
-            (None, Some(offset)) => offset + 1,
-            (None, None) => 0,
-        };
+        let committed = self.shared.storage.positions(&self.group).await?;
+        let position =
+            |partition| self.positions.get(&partition).or_else(|| committed.get(&partition)).copied().unwrap_or(0);
         self.positions = assigned.into_iter().map(|partition| (partition, position(partition))).collect();
         self.buffer.retain(|record| self.positions.contains_key(&(record.topic, record.partition)));
         self.generation = generation;
@@ -253,15 +257,13 @@ impl<S: Storage> Subscription for LocalSubscription<S> {
 
     async fn commit(&mut self, offsets: &Offsets) -> Result<(), LogError> {
         let (_, assigned) = self.shared.assignment(&self.group, self.member);
-        let committed = self.shared.storage.committed(&self.group).await?;
+        let committed = self.shared.storage.positions(&self.group).await?;
+        let next = offsets.0.iter().map(|(partition, offset)| (*partition, offset + 1));
         // A partition may have been to another member and back: never undo what that one committed.
-        let news = offsets
-            .0
-            .iter()
-            .filter(|(partition, offset)| {
-                assigned.contains(partition) && committed.0.get(partition).is_none_or(|done| done < offset)
+        let news = next
+            .filter(|(partition, next)| {
+                assigned.contains(partition) && committed.get(partition).is_none_or(|done| done < next)
             })
-            .map(|(partition, offset)| (*partition, Some(*offset)))
             .collect::<BTreeMap<_, _>>();
         if news.is_empty() {
             return Ok(());

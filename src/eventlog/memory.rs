@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::local::{LocalLog, Partition, Storage};
-use super::{Delivered, LogError, Offsets, Record, Topic, partition_of};
+use super::{Delivered, LogError, Record, Topic, partition_of};
 
 /// Records that one read returns from each partition.
 const READ_AHEAD: usize = 1_000;
@@ -31,7 +31,7 @@ pub struct MemoryStorage {
 struct State {
     /// A record's offset is its index.
     records: BTreeMap<Partition, Vec<Record>>,
-    committed: BTreeMap<String, Offsets>,
+    positions: BTreeMap<String, BTreeMap<Partition, u64>>,
 }
 
 impl MemoryStorage {
@@ -86,19 +86,12 @@ impl Storage for MemoryStorage {
         Ok((0, next as u64))
     }
 
-    async fn committed(&self, group: &str) -> Result<Offsets, LogError> {
-        Ok(self.state().committed.get(group).cloned().unwrap_or_default())
+    async fn positions(&self, group: &str) -> Result<BTreeMap<Partition, u64>, LogError> {
+        Ok(self.state().positions.get(group).cloned().unwrap_or_default())
     }
 
-    async fn commit(&self, group: &str, offsets: BTreeMap<Partition, Option<u64>>) -> Result<(), LogError> {
-        let mut state = self.state();
-        let committed = &mut state.committed.entry(group.to_owned()).or_default().0;
-        for (partition, offset) in offsets {
-            match offset {
-                Some(offset) => committed.insert(partition, offset),
-                None => committed.remove(&partition),
-            };
-        }
+    async fn commit(&self, group: &str, positions: BTreeMap<Partition, u64>) -> Result<(), LogError> {
+        self.state().positions.entry(group.to_owned()).or_default().extend(positions);
         Ok(())
     }
 }

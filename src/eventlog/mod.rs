@@ -14,6 +14,7 @@
 //!
 //! Both implementations pass the same suite (`tests/eventlog.rs`).
 
+pub mod embedded;
 mod local;
 pub mod memory;
 
@@ -86,6 +87,26 @@ pub struct Delivered {
     pub value: Vec<u8>,
 }
 
+/// The largest record, key and value together, that a log accepts.
+pub const MAX_RECORD_BYTES: usize = 8 << 20;
+/// The longest key of a record.
+pub const MAX_KEY_BYTES: usize = 32 << 10;
+
+/// Refuses records that are too large before any of them is appended.
+fn check_sizes(topic: Topic, records: &[Record]) -> Result<(), LogError> {
+    let too_large =
+        |record: &&Record| record.key.len() > MAX_KEY_BYTES || record.key.len() + record.value.len() > MAX_RECORD_BYTES;
+    match records.iter().find(too_large) {
+        None => Ok(()),
+        Some(record) => Err(LogError::Unusable(format!(
+            "cannot append to {}: a record has a key of {} bytes and a value of {} bytes, allowed are {MAX_KEY_BYTES} for the key and {MAX_RECORD_BYTES} for both",
+            topic.name(),
+            record.key.len(),
+            record.value.len(),
+        ))),
+    }
+}
+
 /// The partition of a key in the logs that Hearken partitions itself (on a broker, the client does).
 ///
 /// Part of the format on disk: another hash would put the records of one key out of order.
@@ -112,7 +133,7 @@ impl Offsets {
 }
 
 /// Why the log could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Trying again makes sense: the broker is away, the disk is full.
     #[error("{0}")]

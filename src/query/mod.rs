@@ -1,6 +1,21 @@
 //! Brand queries: which brands a message speaks of, and why.
+//!
+//! A query is parsed ([`parser`]) into clauses joined by `AND`, `OR` and `NOT`; what a clause
+//! finds is decided on the normalised text of a message, and [`Matcher`] looks for the clauses of
+//! all brands at once. `docs/queries.md` is the user's side.
 
-use hearken_connectors::Message;
+use std::ops::Range;
+
+mod explain;
+mod lexer;
+mod matcher;
+mod normal;
+pub mod parser;
+mod script;
+
+pub use explain::{ClauseReport, Explanation, Place, WhyNot};
+pub use matcher::{Fields, Matcher, Scratch};
+pub use normal::Field;
 
 /// A brand's query, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,29 +35,34 @@ pub struct Match {
     pub clauses: Vec<String>,
 }
 
-/// All brands' queries, compiled together.
-pub struct Matcher {}
-
-/// Why a query cannot be compiled.
+/// Why a text is no query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[error("{reason}{}", .suggestion.as_ref().map(|suggestion| format!(": {suggestion}")).unwrap_or_default())]
+pub struct SyntaxError {
+    /// Where, in characters of the query.
+    pub span: Range<usize>,
+    /// What is wrong; lower case.
+    pub reason: String,
+    /// What would be right.
+    pub suggestion: Option<String>,
+}
+
+impl SyntaxError {
+    fn new(span: Range<usize>, reason: impl Into<String>) -> Self {
+        Self { span, reason: reason.into(), suggestion: None }
+    }
+
+    fn suggest(self, suggestion: impl Into<String>) -> Self {
+        Self { suggestion: Some(suggestion.into()), ..self }
+    }
+}
+
+/// Why a brand's query cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("query of brand `{brand}`, character {}: {error}", .error.span.start + 1)]
 pub struct QueryError {
     /// The brand whose query it is.
     pub brand: String,
-    /// Character offset in the query.
-    pub position: usize,
-    /// What is wrong, and what would be right.
-    pub reason: String,
-}
-
-impl Matcher {
-    /// Compiles all queries together.
-    pub fn compile(_queries: &[BrandQuery]) -> Result<Self, QueryError> {
-        unimplemented!()
-    }
-
-    /// The brands that the message speaks of, in the order of compilation.
-    pub fn matches(&self, _message: &Message) -> Vec<Match> {
-        unimplemented!()
-    }
+    /// What is wrong with it, and where.
+    pub error: SyntaxError,
 }

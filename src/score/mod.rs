@@ -41,6 +41,18 @@ pub enum Label {
     Unsure,
 }
 
+impl Label {
+    /// The name used in JSON, SQL and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Negative => "negative",
+            Self::Neutral => "neutral",
+            Self::Positive => "positive",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
 /// Influence of an author as far as one message tells, 0..=100, with its terms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Influence {
@@ -56,6 +68,16 @@ pub struct Influence {
 pub struct Scorer {}
 
 impl Scorer {
+    /// Name and version of the sentiment model, for example `linear-1`.
+    pub fn sentiment_model(&self) -> &str {
+        "linear-1"
+    }
+
+    /// Version of the influence formula.
+    pub fn influence_version(&self) -> &'static str {
+        "influence-1"
+    }
+
     /// Scores one message.
     pub fn score(&self, _message: &Message) -> Score {
         unimplemented!()

@@ -1,0 +1,89 @@
+//! `hearken check`: everything that can be found wrong before anything starts.
+
+use clap::Args;
+use hearken::app::{self, OpenStore};
+use hearken_connectors::http;
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::{Session, output};
+
+/// Arguments of `hearken check`.
+#[derive(Args)]
+pub(super) struct Check {
+    /// Check the configuration, the queries and their examples only; connect to nothing.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One line of the answer.
+#[derive(Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    detail: String,
+}
+
+impl Check {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let config = session.config()?;
+        let http = http::Client::new(http::Settings::default()).map_err(Failure::unavailable)?;
+        config.check_sources(|source| app::connector(source, &http, None).map(drop)).map_err(Failure::configuration)?;
+        let mut findings = vec![finding("configuration", Ok(format!("{} is right", session.config.display())))];
+        findings.extend(examples(&config)?);
+        if !self.offline {
+            findings.push(finding("store", store(&config).await));
+            findings.push(finding("event log", app::open_log(&config).await.map(|_| "can be used".to_owned())));
+            for source in &config.sources {
+                let mut connector = app::connector(source, &http, None).map_err(Failure::configuration)?;
+                findings.push(finding(&format!("source {}", source.name), connector.check().await));
+            }
+        }
+        for finding in &findings {
+            if session.json {
+                output::json_line(finding)?;
+            } else {
+                let mark = if finding.ok { "ok    " } else { "WRONG " };
+                output::text(&format!("{mark} {}: {}\n", finding.what, finding.detail))?;
+            }
+        }
+        match findings.iter().filter(|finding| !finding.ok).count() {
+            0 => Ok(()),
+            wrong => Err(Failure::unavailable(format!("{wrong} of {} checks failed", findings.len()))),
+        }
+    }
+}
+
+fn finding(what: &str, result: Result<String, impl std::fmt::Display>) -> Finding {
+    let (ok, detail) = match result {
+        Ok(detail) => (true, detail),
+        Err(error) => (false, error.to_string()),
+    };
+    Finding { what: what.to_owned(), ok, detail }
+}
+
+async fn store(config: &hearken::config::Config) -> Result<String, app::AppError> {
+    let open = OpenStore::open(config).await?;
+    let version = open.store.ping().await;
+    open.close().await;
+    Ok(format!("ClickHouse {}", version?))
+}
+
+/// The examples that brands keep beside their queries.
+fn examples(config: &hearken::config::Config) -> Result<Vec<Finding>, Failure> {
+    let (_, matcher) = app::compile(config).map_err(Failure::configuration)?;
+    let mut findings = Vec::new();
+    for (index, brand) in config.brands.iter().enumerate() {
+        let wanted = brand.must_match.iter().map(|text| (text, true));
+        let unwanted = brand.must_not_match.iter().map(|text| (text, false));
+        let wrong: Vec<String> = wanted
+            .chain(unwanted)
+            .filter(|(text, expected)| matcher.matches_text(text).iter().any(|found| found.brand == index) != *expected)
+            .map(|(text, expected)| format!("`{text}` {}", if expected { "does not match" } else { "matches" }))
+            .collect();
+        let count = brand.must_match.len() + brand.must_not_match.len();
+        let result = if wrong.is_empty() { Ok(format!("{count} examples hold")) } else { Err(wrong.join("; ")) };
+        findings.push(finding(&format!("brand {}", brand.name), result));
+    }
+    Ok(findings)
+}

@@ -1,0 +1,377 @@
+//! The configuration: one TOML file, with the environment laid over it.
+//!
+//! [`Config::load`] reads everything, resolves secrets, checks what can be checked without a
+//! network, and returns either a configuration that is right or a [`ConfigError`] that holds every
+//! problem found, each with its place in the file. `docs/configuration.md` is the user's side.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hearken_connectors::BuildError;
+use hearken_connectors::secret::Secret;
+
+mod brand;
+mod diagnostic;
+mod tree;
+mod units;
+
+pub use brand::{Account, Brand};
+pub use diagnostic::{ConfigError, Diagnostic, Place};
+
+use tree::{Document, Locations, Table};
+
+/// A validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where everything is kept that this machine keeps.
+    pub data_dir: PathBuf,
+    /// The event log.
+    pub log: Log,
+    /// The store.
+    pub store: Store,
+    /// Scoring.
+    pub score: Score,
+    /// The brands, in the order of the file.
+    pub brands: Vec<Brand>,
+    /// The sources, by name.
+    pub sources: Vec<Source>,
+}
+
+/// `[log]`: the event log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// Which implementation.
+    pub kind: LogKind,
+    /// Partitions of each topic, when it is made; 1..=1024.
+    pub partitions: u32,
+    /// How long records are kept.
+    pub retention: Duration,
+    /// How many bytes of a topic's partition are kept; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+}
+
+/// Which event log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogKind {
+    /// In the data directory.
+    Embedded,
+    /// On Apache Kafka or anything that speaks its protocol.
+    Kafka(Kafka),
+}
+
+/// How Kafka is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kafka {
+    /// `host:port`, separated by commas: Kafka's `bootstrap.servers`.
+    pub brokers: String,
+    /// Replicas of each topic, when it is made.
+    pub replication: u32,
+    /// Encrypt the connection.
+    pub tls: bool,
+    /// SASL credentials.
+    pub login: Option<KafkaLogin>,
+}
+
+/// SASL credentials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KafkaLogin {
+    /// Kafka's `sasl.mechanism`: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// `[store]`: where mentions are kept and asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Store {
+    /// The ClickHouse engine in a child process of the daemon.
+    Embedded {
+        /// Loopback address of its HTTP interface; port 0 takes a free one.
+        listen: SocketAddr,
+        /// Path of libchdb, where it is not in one of the usual places.
+        library: Option<PathBuf>,
+        /// Database, made when it is missing.
+        database: String,
+    },
+    /// A ClickHouse server.
+    ClickHouse {
+        /// Its HTTP interface.
+        url: String,
+        /// User name.
+        user: String,
+        /// Password, where the user has one.
+        password: Option<Secret>,
+        /// Database, made when it is missing.
+        database: String,
+    },
+}
+
+/// `[score]`: scoring.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Score {
+    /// Path of the linear model; `None` is the one that comes with the daemon.
+    pub model: Option<PathBuf>,
+}
+
+/// `[source.NAME]`: one source, its settings still unread by its connector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Name, unique: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Name of its channel, not yet looked up.
+    pub channel: String,
+    /// Everything but the channel.
+    pub settings: toml::Table,
+    locations: Locations,
+}
+
+impl Source {
+    /// Says where in the configuration the connector's complaint belongs.
+    pub fn problem(&self, error: &BuildError) -> Diagnostic {
+        let (path, message) = match error {
+            BuildError::Setting { path, reason } => (path.as_str(), reason.clone()),
+            BuildError::UnknownChannel { .. } => ("channel", error.to_string()),
+            BuildError::Cursor(_) => ("", error.to_string()),
+        };
+        let (key, place) = self.locations.find(path);
+        Diagnostic { key, message, help: None, place }
+    }
+}
+
+impl Config {
+    /// Reads and validates a file.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let problem = Diagnostic::of_file(&name, format!("cannot read the configuration: {error}"));
+            ConfigError { problems: vec![problem] }
+        })?;
+        Self::parse(&text, &name, environment)
+    }
+
+    /// Validates a text; `name` stands for it in errors.
+    pub fn parse(text: &str, name: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let (document, root) = Document::read(name, text, environment)?;
+        let root = Table::root(&document, root);
+        let config = Self {
+            data_dir: data_dir(&root, environment),
+            log: log(root.table("log"), environment),
+            store: store(root.table("store"), environment),
+            score: score(root.table("score")),
+            brands: brand::read_all(root.tables("brand"), &document),
+            sources: root.table("source").named_tables().into_iter().filter_map(source).collect(),
+        };
+        root.finish();
+        document.finish()?;
+        Ok(config)
+    }
+
+    /// Asks `check` about every source and collects what it complains of.
+    ///
+    /// The configuration itself knows no connector: `check` looks the channel up in the registry
+    /// and builds the connector.
+    pub fn check_sources(&self, mut check: impl FnMut(&Source) -> Result<(), BuildError>) -> Result<(), ConfigError> {
+        let problems: Vec<Diagnostic> =
+            self.sources.iter().filter_map(|source| check(source).err().map(|error| source.problem(&error))).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+}
+
+fn data_dir(root: &Table<'_>, environment: &Environment) -> PathBuf {
+    if let Some(path) = path(root, "data_dir") {
+        return path;
+    }
+    // systemd gives a list separated by colons where a unit asks for several directories.
+    let systemd = environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+    // Relative paths are to be ignored: XDG Base Directory Specification 0.8.
+    let xdg = || environment.get("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home =
+        || environment.get("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(home).join(".local/share"));
+    let found = systemd
+        .filter(|path| !path.as_os_str().is_empty())
+        .or_else(|| xdg().or_else(home).map(|share| share.join("hearken")));
+    found.unwrap_or_else(|| {
+        let help = "set `data_dir`, or one of $STATE_DIRECTORY, $XDG_DATA_HOME and $HOME";
+        root.report_key("data_dir", "there is no place for the data", Some(help.to_owned()));
+        PathBuf::new()
+    })
+}
+
+fn path(table: &Table<'_>, name: &'static str) -> Option<PathBuf> {
+    table.parsed(name, |text| if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(text.into()) })
+}
+
+#[derive(Clone, Copy)]
+enum Backend {
+    Embedded,
+    Cluster,
+}
+
+fn log(table: Table<'_>, environment: &Environment) -> Log {
+    const CLUSTER: [&str; 6] = ["brokers", "replication", "tls", "mechanism", "username", "password"];
+    let backend = table.choice("kind", &[("embedded", Backend::Embedded), ("kafka", Backend::Cluster)]);
+    let log = Log {
+        partitions: table.count("partitions", 1..=1024).unwrap_or(4),
+        retention: table.duration("retention").unwrap_or(Duration::from_secs(30 * 24 * 60 * 60)),
+        retention_bytes: table.bytes("retention_bytes"),
+        kind: match backend {
+            Some(Backend::Cluster) => LogKind::Kafka(kafka(&table, environment)),
+            Some(Backend::Embedded) | None => {
+                table.only_with(&CLUSTER, "`kind = \"kafka\"`");
+                LogKind::Embedded
+            }
+        },
+    };
+    table.finish();
+    log
+}
+
+fn kafka(table: &Table<'_>, environment: &Environment) -> Kafka {
+    let brokers = table.required_text("brokers", "the addresses of the cluster: `brokers = \"kafka-1:9092\"`");
+    let brokers = brokers.map(|brokers| {
+        let is_address = |address: &str| {
+            let port = address.trim().rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
+        if !brokers.value.split(',').all(is_address) {
+            table.report_key("brokers", "expected `host:port`, several separated by commas", None);
+        }
+        brokers.value
+    });
+    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
+    let mechanism = table.choice("mechanism", &mechanisms).unwrap_or("PLAIN");
+    let (username, password) = (table.text("username"), table.secret("password", environment));
+    if username.is_some() != table.has("password") {
+        let (given, missing) = if username.is_some() { ("username", "password") } else { ("password", "username") };
+        table.report_key(given, format!("`{given}` needs `{missing}` beside it"), None);
+    }
+    Kafka {
+        brokers: brokers.unwrap_or_default(),
+        replication: table.count("replication", 1..=32).unwrap_or(1),
+        tls: table.flag("tls").unwrap_or(false),
+        login: username.zip(password).map(|(username, password)| KafkaLogin {
+            mechanism,
+            username: username.value,
+            password,
+        }),
+    }
+}
+
+fn store(table: Table<'_>, environment: &Environment) -> Store {
+    let backend = table.choice("kind", &[("embedded", Backend::Embedded), ("clickhouse", Backend::Cluster)]);
+    let database = table.parsed("database", database_name).unwrap_or_else(|| "hearken".to_owned());
+    let store = match backend {
+        Some(Backend::Cluster) => {
+            table.only_with(&["listen", "library"], "`kind = \"embedded\"`");
+            let url = table.required_text("url", "the server's HTTP interface: `url = \"http://clickhouse:8123\"`");
+            if let Some(reason) = url.as_ref().and_then(|url| server_url(&url.value).err()) {
+                table.report_key("url", reason, None);
+            }
+            Store::ClickHouse {
+                url: url.map(|url| url.value).unwrap_or_default(),
+                user: table.text("user").map_or_else(|| "default".to_owned(), |user| user.value),
+                password: table.secret("password", environment),
+                database,
+            }
+        }
+        Some(Backend::Embedded) | None => {
+            table.only_with(&["url", "user", "password"], "`kind = \"clickhouse\"`");
+            Store::Embedded {
+                listen: table.parsed("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+                library: path(&table, "library"),
+                database,
+            }
+        }
+    };
+    table.finish();
+    store
+}
+
+fn database_name(text: &str) -> Result<String, String> {
+    let is_name = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if is_name { Ok(text.to_owned()) } else { Err("a database's name has letters, digits and `_` only".to_owned()) }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("the embedded store listens on a loopback address only, such as `127.0.0.1:8123`".to_owned()),
+        Err(_) => Err("expected an address and a port, such as `127.0.0.1:8123` or `[::1]:0`".to_owned()),
+    }
+}
+
+fn server_url(text: &str) -> Result<(), &'static str> {
+    const EXPECTED: &str = "expected the address of an HTTP server, such as `http://clickhouse:8123`";
+    let url = reqwest::Url::parse(text).map_err(|_| EXPECTED)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(EXPECTED);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the address holds a user or a password: they belong into `user` and `password`");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("the address ends before `?` and `#`; the database belongs into `database`");
+    }
+    Ok(())
+}
+
+fn score(table: Table<'_>) -> Score {
+    let score = Score { model: path(&table, "model") };
+    table.finish();
+    score
+}
+
+fn source((name, table): (String, Table<'_>)) -> Option<Source> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
+        table.report("a source's name has at most 64 letters, digits, `-` and `_`", None);
+    }
+    let channel = table.required_text("channel", "what to listen to, for example `channel = \"feed\"`")?;
+    let (settings, locations) = table.rest();
+    Some(Source { name, channel: channel.value, settings, locations })
+}
+
+/// The environment that a configuration is read in; a parameter, so that tests need no process.
+///
+/// `Debug` shows the names of the variables only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The variables of this process; those that are not Unicode are left out.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The variables that replace settings: `HEARKEN_SECTION__KEY`, and `HEARKEN_DATA_DIR`.
+    fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_override =
+            |name: &str| name.strip_prefix("HEARKEN_").is_some_and(|path| path == "DATA_DIR" || path.contains("__"));
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(move |(name, _)| is_override(name))
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

@@ -1,0 +1,478 @@
+//! Text as it is searched: what people write in many ways, in one.
+//!
+//! [`Normal`] turns text into words with one space on either side, so that a whole word or a
+//! phrase is found by searching a string:
+//!
+//! ```text
+//! "I ♥ Acme’s ACME-Corp!"   ->  " i ♥ acme s acme corp "
+//! "我喜欢iPhone"              ->  " 我 喜 欢 iphone "
+//! ```
+//!
+//! Scripts without spaces become words of one character each, an emoji is a word, an apostrophe
+//! separates words (in Cyrillic it vanishes), Hangul is set apart from other scripts. Handles and
+//! hashtags are words too, and besides are kept whole, in a text of their own:
+//!
+//! ```text
+//! "thanks @JetBlue, #Great_Service"  ->  " thanks jetblue great service "
+//!                                        "\x01jetblue\n\x02great_service\n"
+//! ```
+//!
+//! Characters: NFKD with full case folding, and what [`script::fold`] says of single languages.
+//! The result is compared only with other results, and never shown.
+
+use std::ops::Range;
+
+use unicode_normalization::char::canonical_combining_class;
+
+use super::script::{
+    Class, class, fold, is_apostrophe, is_arabic, is_cyrillic, is_ignorable, is_regional_indicator, is_skin_tone,
+};
+
+/// In front of a handle.
+pub(super) const HANDLE: char = '\u{1}';
+/// In front of a hashtag.
+pub(super) const HASHTAG: char = '\u{2}';
+/// After a handle or hashtag, and after the words of a field: nothing is found across it.
+pub(super) const END: char = '\n';
+
+/// Part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// The headline.
+    Title,
+    /// The text.
+    Text,
+    /// One of the handles that the source says are mentioned.
+    Mentioned(usize),
+    /// One of the hashtags that the source says are there.
+    Hashtag(usize),
+}
+
+/// Which bytes of the original one or more normalised bytes come from.
+#[derive(Debug, Clone)]
+struct Piece {
+    /// First normalised byte.
+    at: usize,
+    field: Field,
+    from: Range<usize>,
+}
+
+/// A normalised string with the way back to where it came from.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+}
+
+impl Folded {
+    /// The normalised bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where normalised bytes come from: the field, and byte offsets in it. Needs
+    /// [`Normal::with_origins`].
+    pub(super) fn origin(&self, span: Range<usize>) -> Option<(Field, Range<usize>)> {
+        let is_edge = |byte: &u8| matches!(byte, b' ' | b'\n' | 1 | 2);
+        let inner = self.bytes.get(span.clone())?;
+        let start = span.start + inner.iter().take_while(|byte| is_edge(byte)).count();
+        let end = span.end - inner.iter().rev().take_while(|byte| is_edge(byte)).count();
+        let first = self.pieces.get(self.pieces.partition_point(|piece| piece.at <= start).checked_sub(1)?)?;
+        let last = self.pieces.get(self.pieces.partition_point(|piece| piece.at < end).checked_sub(1)?)?;
+        Some((first.field, first.from.start..last.from.end))
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.pieces.clear();
+    }
+
+    fn push(&mut self, c: char) {
+        self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    /// Appends a combining mark where the canonical order puts it (Unicode 16, section 3.11).
+    fn push_mark(&mut self, mark: char) {
+        let class = canonical_combining_class(mark);
+        let tail = str::from_utf8(self.bytes.get(self.bytes.len().saturating_sub(64)..).unwrap_or_default());
+        let later = tail.unwrap_or_default().chars().rev().take_while(|c| canonical_combining_class(*c) > class);
+        let at = self.bytes.len() - if class == 0 { 0 } else { later.map(char::len_utf8).sum::<usize>() };
+        self.bytes.splice(at..at, mark.encode_utf8(&mut [0; 4]).bytes());
+    }
+
+    /// Puts a Hangul jamo into the syllable before it, where it fits (Unicode 16, section 3.12).
+    fn push_hangul(&mut self, c: char, previous: char) -> char {
+        const LEAD: u32 = 0x1100;
+        const VOWEL: u32 = 0x1161;
+        const TAIL: u32 = 0x11a7;
+        const SYLLABLE: u32 = 0xac00;
+        let (first, second) = (u32::from(previous), u32::from(c));
+        let syllable = match (first, second) {
+            (LEAD..=0x1112, VOWEL..=0x1175) => Some(SYLLABLE + ((first - LEAD) * 21 + second - VOWEL) * 28),
+            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE) % 28 == 0 => Some(first + second - TAIL),
+            _ => None,
+        };
+        match syllable.and_then(char::from_u32) {
+            Some(syllable) => {
+                self.bytes.truncate(self.bytes.len() - previous.len_utf8());
+                self.push(syllable);
+                syllable
+            }
+            None => {
+                self.push(c);
+                c
+            }
+        }
+    }
+}
+
+/// The word that is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// None: the last character was a gap.
+    Nothing,
+    Letters,
+    Hangul,
+    Ideograph,
+    Emoji,
+    /// The first half of a flag.
+    HalfFlag,
+}
+
+/// Normalises a message; reusable, so that it allocates only for texts longer than any before.
+#[derive(Debug)]
+pub(super) struct Normal {
+    /// The words of all fields.
+    pub(super) words: Folded,
+    /// Handles and hashtags.
+    pub(super) names: Folded,
+    with_origins: bool,
+    open: Open,
+    /// The last character of the open word.
+    last: char,
+    /// An apostrophe stands after the open word.
+    apostrophe: bool,
+    /// A zero-width joiner stands after the open emoji.
+    joiner: bool,
+}
+
+impl Default for Normal {
+    fn default() -> Self {
+        Self {
+            words: Folded::default(),
+            names: Folded::default(),
+            with_origins: false,
+            open: Open::Nothing,
+            last: ' ',
+            apostrophe: false,
+            joiner: false,
+        }
+    }
+}
+
+impl Normal {
+    /// Keeps track of where everything comes from, at a price.
+    pub(super) fn with_origins() -> Self {
+        Self { with_origins: true, ..Self::default() }
+    }
+
+    /// Forgets the last message.
+    pub(super) fn clear(&mut self) {
+        self.words.clear();
+        self.names.clear();
+    }
+
+    /// Adds the title or the text.
+    pub(super) fn add_text(&mut self, field: Field, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.words.bytes.reserve(text.len() + 16);
+        self.words.bytes.push(b' ');
+        self.open = Open::Nothing;
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at).copied() {
+            if byte.is_ascii_alphanumeric() {
+                self.trace(field, at..at + 1);
+                self.add_ascii(byte);
+                at += 1;
+            } else if matches!(byte, b'@' | b'#') {
+                at += 1;
+                self.add_sigil(field, text, at, char::from(byte));
+            } else if byte.is_ascii() && byte != b'\'' && byte != b'`' {
+                self.close();
+                at += 1;
+            } else {
+                let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
+                self.add_char(field, text, at, c);
+                at += c.len_utf8();
+            }
+        }
+        self.close();
+        self.words.push(END);
+    }
+
+    /// Adds a handle that the source names.
+    pub(super) fn add_handle(&mut self, index: usize, handle: &str) {
+        self.add_name(Field::Mentioned(index), handle, 0..handle.len(), HANDLE);
+    }
+
+    /// Adds a hashtag that the source names.
+    pub(super) fn add_hashtag(&mut self, index: usize, hashtag: &str) {
+        self.add_name(Field::Hashtag(index), hashtag, 0..hashtag.len(), HASHTAG);
+    }
+
+    fn trace(&mut self, field: Field, from: Range<usize>) {
+        if self.with_origins {
+            self.words.pieces.push(Piece { at: self.words.bytes.len(), field, from });
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open != Open::Nothing {
+            self.words.bytes.push(b' ');
+            self.open = Open::Nothing;
+        }
+        self.apostrophe = false;
+        self.joiner = false;
+    }
+
+    fn add_ascii(&mut self, byte: u8) {
+        let byte = byte.to_ascii_lowercase();
+        if self.open != Open::Letters || self.apostrophe {
+            self.close();
+            self.open = Open::Letters;
+        }
+        self.words.bytes.push(byte);
+        self.last = char::from(byte);
+    }
+
+    fn add_char(&mut self, field: Field, text: &str, at: usize, c: char) {
+        let after = at + c.len_utf8();
+        match c {
+            '＠' | '﹫' => self.add_sigil(field, text, after, '@'),
+            '＃' | '﹟' => self.add_sigil(field, text, after, '#'),
+            '\u{200d}' => self.joiner = self.open == Open::Emoji,
+            // The tags of a regional flag (England, Scotland, Wales).
+            '\u{e0020}'..='\u{e007f}' if self.open == Open::Emoji => self.words.push(c),
+            _ if is_ignorable(c) => {}
+            _ if is_skin_tone(c) && self.open == Open::Emoji => {}
+            _ if is_apostrophe(c) && self.open == Open::Letters && is_cyrillic(self.last) => self.apostrophe = true,
+            _ => {
+                let previous = if self.open == Open::Nothing { ' ' } else { self.last };
+                fold(c, previous, |folded| {
+                    self.trace(field, at..after);
+                    self.add_folded(folded);
+                });
+            }
+        }
+    }
+
+    fn add_folded(&mut self, c: char) {
+        let class = class(c);
+        let open = match class {
+            Class::Gap => return self.close(),
+            Class::Mark => {
+                if self.open != Open::Nothing {
+                    self.words.push_mark(c);
+                    self.last = c;
+                }
+                return;
+            }
+            Class::Letter => Open::Letters,
+            Class::Hangul => Open::Hangul,
+            Class::Ideograph => Open::Ideograph,
+            Class::Emoji if is_regional_indicator(c) => Open::HalfFlag,
+            Class::Emoji => Open::Emoji,
+        };
+        let goes_on = match (self.open, open) {
+            (Open::Letters, Open::Letters) => !self.apostrophe || is_cyrillic(c),
+            (Open::Hangul, Open::Hangul) | (Open::HalfFlag, Open::HalfFlag) => true,
+            (Open::Emoji, Open::Emoji) => self.joiner,
+            _ => false,
+        };
+        if !goes_on {
+            self.close();
+            self.last = ' ';
+        }
+        // A second half closes the flag; the next one begins another.
+        let is_whole_flag = goes_on && open == Open::HalfFlag;
+        self.open = if is_whole_flag { Open::Emoji } else { open };
+        self.apostrophe = false;
+        self.joiner = false;
+        self.last = if open == Open::Hangul {
+            self.words.push_hangul(c, self.last)
+        } else {
+            self.words.push(c);
+            c
+        };
+    }
+
+    /// An `@` or `#`: a gap between words, and the start of a name unless it stands inside a word
+    /// (an e-mail address, a fragment of a link).
+    fn add_sigil(&mut self, field: Field, text: &str, after: usize, sigil: char) {
+        let is_inside_a_word = matches!(self.open, Open::Letters | Open::Hangul);
+        self.close();
+        let rest = text.get(after..).unwrap_or_default();
+        let (length, mark) = if sigil == '@' { (handle_end(rest), HANDLE) } else { (hashtag_end(rest), HASHTAG) };
+        if length > 0 && !is_inside_a_word {
+            self.add_name(field, text, after..after + length, mark);
+        }
+    }
+
+    fn add_name(&mut self, field: Field, text: &str, range: Range<usize>, mark: char) {
+        let name = text.get(range.clone()).unwrap_or_default();
+        let names = &mut self.names;
+        if self.with_origins {
+            names.pieces.push(Piece { at: names.bytes.len(), field, from: range });
+        }
+        names.push(mark);
+        if name.is_ascii() {
+            names.bytes.extend(name.bytes().filter(|byte| is_name_byte(*byte)).map(|byte| byte.to_ascii_lowercase()));
+        } else {
+            add_folded_name(names, name);
+        }
+        names.push(END);
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@')
+}
+
+fn add_folded_name(names: &mut Folded, name: &str) {
+    let mut last = ' ';
+    for c in name.chars().filter(|c| !is_ignorable(*c)) {
+        fold(c, last, |folded| {
+            last = match class(folded) {
+                Class::Mark => {
+                    names.push_mark(folded);
+                    folded
+                }
+                Class::Hangul => names.push_hangul(folded, last),
+                Class::Gap if !u8::try_from(folded).is_ok_and(is_name_byte) => ' ',
+                _ => {
+                    names.push(folded);
+                    folded
+                }
+            };
+        });
+    }
+}
+
+/// Length in bytes of the handle at the start of a text, without its `@`.
+///
+/// Letters, digits and `_`; inside also `.` and `-` (Mastodon, Bluesky) and one `@` (the server of
+/// a federated handle). It ends where a script begins that does not separate words, unless it
+/// began in one.
+pub(super) fn handle_end(text: &str) -> usize {
+    let is_spaced = |c: char| matches!(class(c), Class::Letter) || c == '_';
+    let Some(first) = text.chars().next() else { return 0 };
+    let is_part = |c: char| {
+        is_spaced(c)
+            || is_mark_or_ignorable(c)
+            || (!is_spaced(first) && matches!(class(c), Class::Ideograph | Class::Hangul))
+    };
+    if !is_part(first) || is_mark_or_ignorable(first) {
+        return 0;
+    }
+    let mut end = 0;
+    let mut has_server = false;
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let goes_on = chars.peek().is_some_and(|(_, next)| is_part(*next) && !is_mark_or_ignorable(*next));
+        let is_inner = match c {
+            '.' | '-' => goes_on,
+            '@' if !has_server => {
+                has_server = goes_on;
+                has_server
+            }
+            _ => is_part(c),
+        };
+        if !is_inner {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    end
+}
+
+/// Length in bytes of the hashtag at the start of a text, without its `#`: letters of any script,
+/// digits and `_`.
+pub(super) fn hashtag_end(text: &str) -> usize {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || is_mark_or_ignorable(c);
+    if text.starts_with(is_mark_or_ignorable) {
+        return 0;
+    }
+    text.find(|c| !is_part(c)).unwrap_or(text.len())
+}
+
+fn is_mark_or_ignorable(c: char) -> bool {
+    !c.is_ascii() && (class(c) == Class::Mark || is_ignorable(c))
+}
+
+/// The words of a text, as they are searched, with a space on either side of each.
+pub(super) fn words(text: &str) -> String {
+    let mut normal = Normal::default();
+    normal.add_text(Field::Text, text);
+    String::from_utf8(normal.words.bytes).unwrap_or_default().trim_end_matches(END).to_owned()
+}
+
+/// The searched form of a handle or hashtag.
+pub(super) fn name(text: &str) -> String {
+    let mut name = Folded::default();
+    add_folded_name(&mut name, text);
+    String::from_utf8(name.bytes).unwrap_or_default()
+}
+
+/// The strings that are searched for a word or phrase: one, or, in Arabic script, one for each way
+/// of writing the gaps that may be a space, a half-space or nothing.
+pub(super) fn patterns(phrase: &str) -> Vec<String> {
+    let spaced = words(&half_spaces_to_spaces(phrase));
+    let mut gaps = Vec::new();
+    let mut before = ' ';
+    for (at, c) in spaced.char_indices() {
+        let after = spaced.get(at + 1..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+        if c == ' ' && is_arabic(before) && is_arabic(after) {
+            gaps.push(at);
+        }
+        before = c;
+    }
+    let ways = match gaps.len() {
+        few @ 0..=4 => 1_u32 << few,
+        // All closed or all open.
+        _ => 2,
+    };
+    let mut patterns: Vec<String> = (0..ways)
+        .map(|way| {
+            let is_closed = |at: usize| match gaps.binary_search(&at) {
+                Ok(gap) if gaps.len() <= 4 => way & (1 << gap) != 0,
+                Ok(_) => way == 1,
+                Err(_) => false,
+            };
+            spaced.char_indices().filter(|(at, _)| !is_closed(*at)).map(|(_, c)| c).collect()
+        })
+        .collect();
+    patterns.push(words(phrase));
+    patterns.iter_mut().for_each(|pattern| {
+        // Particles grow at the end of a Korean word.
+        if class(pattern.trim_end().chars().next_back().unwrap_or(' ')) == Class::Hangul {
+            pattern.truncate(pattern.trim_end().len());
+        }
+    });
+    patterns.sort();
+    patterns.dedup();
+    patterns
+}
+
+/// Half-spaces (zero-width non-joiners) between Arabic letters become spaces.
+fn half_spaces_to_spaces(text: &str) -> String {
+    let mut before = ' ';
+    let spaced = |c: char| {
+        let is_half_space = c == '\u{200c}' && is_arabic(before);
+        before = c;
+        if is_half_space { ' ' } else { c }
+    };
+    text.chars().map(spaced).collect()
+}
