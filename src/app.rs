@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete backends and wires the parts together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +148,31 @@ pub async fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, AppError> {
     }
 }
 
+/// The settings of librdkafka for what the configuration says.
+fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
+    let protocol = match (kafka.tls, &kafka.login) {
+        (false, None) => "PLAINTEXT",
+        (true, None) => "SSL",
+        (false, Some(_)) => "SASL_PLAINTEXT",
+        (true, Some(_)) => "SASL_SSL",
+    };
+    let mut client = BTreeMap::from([("security.protocol".to_owned(), protocol.to_owned())]);
+    if let Some(login) = &kafka.login {
+        client.insert("sasl.mechanism".to_owned(), login.mechanism.to_owned());
+        client.insert("sasl.username".to_owned(), login.username.clone());
+    }
+    KafkaOptions {
+        brokers: kafka.brokers.clone(),
+        prefix: String::new(),
+        partitions: log.partitions,
+        replication: kafka.replication,
+        retention_age: Some(log.retention),
+        retention_bytes: log.retention_bytes,
+        client,
+        password: kafka.login.as_ref().map(|login| login.password.clone()),
+    }
+}
+
 /// Compiles the brands' queries.
 pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
     let queries: Vec<BrandQuery> = config.brands.iter().map(|brand| brand.query.clone()).collect();
@@ -163,7 +189,7 @@ pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
 pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     match &config.score.model {
         Some(path) => Scorer::load(path),
-        None => Ok(Scorer::built_in()),
+        None => Scorer::built_in(),
     }
 }
 
@@ -212,7 +238,7 @@ impl App {
             app.score(Pipeline { log: app.log.clone(), store, brands, matcher, scorer, publish });
         }
         if let Some(store) = app.store.clone().filter(|_| roles.serve) {
-            app.serve(config, store).await?;
+            app.serve(config, store)?;
         }
         if roles.listen {
             for source in &config.sources {
@@ -241,10 +267,12 @@ impl App {
         });
     }
 
-    async fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
+    fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
         let wanted = config.serve.listen;
-        let listener = tokio::net::TcpListener::bind(wanted).await.map_err(|error| AppError::Serve(wanted, error))?;
-        self.address = Some(listener.local_addr().map_err(|error| AppError::Serve(wanted, error))?);
+        let cannot = |error| AppError::Serve(wanted, error);
+        let listener = std::net::TcpListener::bind(wanted).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        self.address = Some(listener.local_addr().map_err(cannot)?);
         let listener = Arc::new(listener);
         let pages = web::Pages { store, board: self.board.clone(), log: self.log.clone() };
         self.supervisor.spawn("web", move |stop| web::serve(listener.clone(), pages.clone(), stop));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::eventlog::Record;
 use crate::query::Match;
-use crate::score::{Score, Scorer};
+use crate::score::{Score, Scorer, influence};
 use crate::store::rows::{MentionRow, revision};
 
 /// Scoring pass of the first tier; a later tier's rows carry a higher one and replace these.
@@ -138,11 +138,11 @@ impl Scored {
             sentiment: score.sentiment.label.as_str(),
             sentiment_score: score.sentiment.score,
             sentiment_confidence: score.sentiment.confidence,
-            sentiment_model: scorer.sentiment_model(),
+            sentiment_model: scorer.model_name(),
             influence: score.influence.score,
             influence_reach: score.influence.reach,
             influence_resonance: score.influence.resonance,
-            influence_version: scorer.influence_version(),
+            influence_version: influence::VERSION,
             published_at: message.published_at.as_millisecond(),
             observed_at,
             scored_at: at.as_millisecond(),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::eventlog::{Delivered, EventLog, Offsets, Topic};
 use crate::ledger::DeadLetter;
 use crate::mention::{Brands, Scored};
-use crate::query::Matcher;
+use crate::query::{Matcher, Scratch};
 use crate::score::Scorer;
 use crate::store::Store;
 use crate::supervise::TaskError;
@@ -112,10 +112,11 @@ impl Pipeline {
         let now = Timestamp::now();
         let mut scored = Vec::with_capacity(records.len());
         let mut poison = Vec::new();
+        let mut scratch = Scratch::default();
         for record in records {
             match serde_json::from_slice::<Message>(&record.value) {
                 Ok(message) => {
-                    let matches = if message.deleted { Vec::new() } else { self.matcher.matches(&message) };
+                    let matches = if message.deleted { Vec::new() } else { self.matcher.matches(&message, &mut scratch) };
                     if matches.is_empty() && message.version == 0 && !message.deleted {
                         continue;
                     }

@@ -5,14 +5,18 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
+use hearken::eventlog::kafka::{KafkaLog, KafkaOptions};
 use hearken::eventlog::memory::MemoryLog;
 use hearken::eventlog::{
     Delivered, EventLog, LogError, MAX_KEY_BYTES, MAX_RECORD_BYTES, Offsets, Record, Subscription, Topic,
 };
 use tempfile::TempDir;
+
+use support::kafka::Broker;
 
 const PARTITIONS: u32 = 4;
 /// Longer than any log takes to deliver; a test that waits longer fails.
@@ -23,13 +27,15 @@ const MESSAGES: &[Topic] = &[Topic::Messages];
 enum Place {
     Memory(Arc<MemoryLog>),
     Embedded(TempDir),
+    Kafka(KafkaOptions),
 }
 
 impl Place {
-    fn open(&self) -> Arc<dyn EventLog> {
+    async fn open(&self) -> Arc<dyn EventLog> {
         match self {
             Self::Memory(log) => log.clone(),
             Self::Embedded(dir) => Arc::new(EmbeddedLog::open(dir.path(), embedded_options()).unwrap()),
+            Self::Kafka(options) => Arc::new(KafkaLog::connect(options.clone()).await.unwrap()),
         }
     }
 }
@@ -44,6 +50,25 @@ async fn for_each_log(test: impl AsyncFn(Place)) {
     test(Place::Memory(Arc::new(MemoryLog::new(PARTITIONS)))).await;
     println!("embedded log");
     test(Place::Embedded(TempDir::new().unwrap())).await;
+    if let Some(broker) = Broker::shared().await {
+        println!("Kafka log");
+        test(Place::Kafka(kafka_options(broker))).await;
+    }
+}
+
+/// A corner of the broker that no other test uses.
+fn kafka_options(broker: &Broker) -> KafkaOptions {
+    static CORNERS: AtomicU32 = AtomicU32::new(0);
+    KafkaOptions {
+        brokers: broker.bootstrap.clone(),
+        prefix: format!("test-{}.", CORNERS.fetch_add(1, Ordering::Relaxed)),
+        partitions: PARTITIONS,
+        replication: 1,
+        retention_age: None,
+        retention_bytes: None,
+        client: BTreeMap::new(),
+        password: None,
+    }
 }
 
 fn record(key: &str, value: impl Into<Vec<u8>>) -> Record {
@@ -83,7 +108,7 @@ async fn take(subscription: &mut dyn Subscription, n: usize) -> Vec<Delivered> {
 #[tokio::test]
 async fn delivers_what_was_appended() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, Vec::new()).await.unwrap();
         log.append(Topic::Messages, numbered(0..1_000)).await.unwrap();
         log.append(Topic::Backfill, vec![record("other", "topic")]).await.unwrap();
@@ -109,7 +134,7 @@ async fn delivers_what_was_appended() {
 #[tokio::test]
 async fn order_per_key_holds_across_appends() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         for i in 0..50 {
             log.append(Topic::Messages, numbered(i * 10..i * 10 + 10)).await.unwrap();
         }
@@ -125,7 +150,7 @@ async fn order_per_key_holds_across_appends() {
 #[tokio::test]
 async fn a_group_goes_on_after_its_last_commit() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
         let first = take(&mut *member, 37).await;
@@ -148,7 +173,7 @@ async fn a_group_goes_on_after_its_last_commit() {
 #[tokio::test]
 async fn groups_do_not_disturb_each_other() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..10)).await.unwrap();
         let mut one = log.subscribe("one", MESSAGES).await.unwrap();
         let delivered = take(&mut *one, 10).await;
@@ -162,7 +187,7 @@ async fn groups_do_not_disturb_each_other() {
 #[tokio::test]
 async fn everything_survives_opening_again() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         log.append(Topic::Cursors, vec![record("feed", "1"), record("feed", "2")]).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
@@ -170,7 +195,7 @@ async fn everything_survives_opening_again() {
         member.commit(&Offsets::covering(&first)).await.unwrap();
         drop((member, log));
 
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(100..120)).await.unwrap();
         assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 80);
         assert_eq!(log.latest(Topic::Cursors).await.unwrap(), [(b"feed".to_vec(), b"2".to_vec())].into());
@@ -183,7 +208,7 @@ async fn everything_survives_opening_again() {
 #[tokio::test]
 async fn members_share_the_partitions_and_take_over() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
         let mut two = log.subscribe("readers", MESSAGES).await.unwrap();
         // Both poll until each has its share and everything has been delivered.
@@ -221,7 +246,7 @@ async fn members_share_the_partitions_and_take_over() {
 #[tokio::test]
 async fn more_members_than_partitions_do_no_harm() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let mut members = Vec::new();
         for _ in 0..=PARTITIONS {
             members.push(log.subscribe("readers", MESSAGES).await.unwrap());
@@ -242,7 +267,7 @@ async fn more_members_than_partitions_do_no_harm() {
 #[tokio::test]
 async fn a_paused_member_gets_nothing_and_stays() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
         let first = take(&mut *member, 10).await;
@@ -263,7 +288,7 @@ async fn a_paused_member_gets_nothing_and_stays() {
 #[tokio::test]
 async fn commits_of_partitions_of_others_are_ignored() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
         let all = take(&mut *one, 100).await;
@@ -284,7 +309,7 @@ async fn commits_of_partitions_of_others_are_ignored() {
 #[tokio::test]
 async fn a_compacted_topic_has_the_latest_of_every_key() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         assert_eq!(log.latest(Topic::Cursors).await.unwrap(), BTreeMap::new());
         for i in 0..20 {
             let cursor = |source: &str| record(source, format!("{source} {i}"));
@@ -301,7 +326,7 @@ async fn a_compacted_topic_has_the_latest_of_every_key() {
 #[tokio::test]
 async fn lag_counts_what_is_not_committed() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let topics = &[Topic::Messages, Topic::Backfill];
         assert_eq!(log.lag("readers", topics).await.unwrap(), 0);
         log.append(Topic::Messages, numbered(0..30)).await.unwrap();
@@ -321,7 +346,7 @@ async fn lag_counts_what_is_not_committed() {
 #[tokio::test]
 async fn rewind_starts_from_the_beginning() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..50)).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
         let delivered = take(&mut *member, 50).await;
@@ -341,7 +366,7 @@ async fn rewind_starts_from_the_beginning() {
 #[tokio::test]
 async fn large_records_pass_and_too_large_ones_are_refused() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let noise = |n: usize| (0..n).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>();
         let large = vec![record("a", noise(1 << 20)), record("b", "small"), record("a", noise(MAX_RECORD_BYTES - 1))];
         log.append(Topic::Messages, large.clone()).await.unwrap();
@@ -364,7 +389,7 @@ async fn large_records_pass_and_too_large_ones_are_refused() {
 #[tokio::test]
 async fn an_empty_poll_waits_and_wakes_up() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
         let started = Instant::now();
         assert_eq!(member.poll(10, Duration::from_millis(300)).await.unwrap(), []);
@@ -381,7 +406,7 @@ async fn an_empty_poll_waits_and_wakes_up() {
 #[tokio::test]
 async fn a_cancelled_poll_loses_nothing() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         log.append(Topic::Messages, numbered(0..2_000)).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
         let mut seen = Vec::new();
@@ -404,7 +429,7 @@ async fn a_cancelled_poll_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_append_at_the_same_time() {
     for_each_log(async |place| {
-        let log = place.open();
+        let log = place.open().await;
         let appenders = (0..16_u64).map(|appender| {
             let log = log.clone();
             tokio::spawn(async move {

@@ -9,6 +9,7 @@
 pub mod contract;
 pub mod feed;
 pub mod file;
+pub mod feed;
 pub mod http;
 pub mod message;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hearken::app::{self, OpenStore};
+use hearken::query::Scratch;
 use hearken_connectors::http;
 use serde::Serialize;
 
@@ -73,12 +74,13 @@ async fn store(config: &hearken::config::Config) -> Result<String, app::AppError
 fn examples(config: &hearken::config::Config) -> Result<Vec<Finding>, Failure> {
     let (_, matcher) = app::compile(config).map_err(Failure::configuration)?;
     let mut findings = Vec::new();
+    let mut scratch = Scratch::default();
     for (index, brand) in config.brands.iter().enumerate() {
         let wanted = brand.must_match.iter().map(|text| (text, true));
         let unwanted = brand.must_not_match.iter().map(|text| (text, false));
         let wrong: Vec<String> = wanted
             .chain(unwanted)
-            .filter(|(text, expected)| matcher.matches_text(text).iter().any(|found| found.brand == index) != *expected)
+            .filter(|(text, expected)| matcher.matches(text.as_str(), &mut scratch).iter().any(|found| found.brand == index) != *expected)
             .map(|(text, expected)| format!("`{text}` {}", if expected { "does not match" } else { "matches" }))
             .collect();
         let count = brand.must_match.len() + brand.must_not_match.len();

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use hearken::config::Config;
+use hearken::config::{Config, Environment};
 
 use self::exit::Failure;
 
@@ -89,7 +89,7 @@ struct Session {
 impl Session {
     /// The configuration, or every problem in it.
     fn config(&self) -> Result<Config, Failure> {
-        Config::load(&self.config).map_err(Failure::configuration)
+        Config::load(&self.config, &Environment::of_process()).map_err(Failure::configuration)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Standard output. A reader that goes away (`| head`) ends the command quietly.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -30,4 +31,15 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         written => written.map_err(|error| Failure::unavailable(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// A progress bar on standard error; invisible where that is no terminal.
+pub(super) fn bar(what: &'static str, total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {human_pos}/{human_len} {eta}");
+    ProgressBar::new(total).with_prefix(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// True where standard output is a terminal that shows colours (<https://no-color.org>).
+pub(super) fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

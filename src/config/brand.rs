@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::query::{self, BrandQuery};
+use crate::query::parser::{self, Expr};
+use crate::query::{BrandQuery, Matcher};
 
-use super::diagnostic::suggest;
-use super::tree::{Document, Setting, Table};
+use super::diagnostic::{Diagnostic, Place, suggest};
+use super::reader::{Table, Text};
+use super::tree::Document;
 
 /// `[[brand]]`: one brand.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +21,18 @@ pub struct Brand {
     /// The brand's own accounts: what they say is outbound.
     pub accounts: Vec<Account>,
     /// Texts that the query has to match.
-    pub must_match: Vec<String>,
+    pub must_match: Vec<Example>,
     /// Texts that the query must not match.
-    pub must_not_match: Vec<String>,
+    pub must_not_match: Vec<Example>,
+}
+
+/// A text that says what a query is meant to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The text.
+    pub text: String,
+    key: String,
+    place: Place,
 }
 
 /// An account of the brand's own, written `channel:@handle`.
@@ -35,16 +46,16 @@ pub struct Account {
 
 /// Reads all brands and what they say about each other.
 pub(super) fn read_all(tables: Vec<Table<'_>>, document: &Document) -> Vec<Brand> {
-    let names: Vec<Option<Setting<String>>> =
+    let names: Vec<Option<Text>> =
         tables.iter().map(|table| table.required_text("name", "how the brand is called: `name = \"Acme\"`")).collect();
     let known: Vec<&str> = names.iter().flatten().map(|name| name.value.as_str()).collect();
 
     let mut first: HashMap<String, &str> = HashMap::new();
     for name in names.iter().flatten() {
         if name.value.trim().is_empty() {
-            name.report(document, "the name is empty", None, None);
+            name.report(document, "the name is empty", None);
         } else if let Some(key) = first.insert(name.value.to_lowercase(), &name.key) {
-            name.report(document, format!("two brands have this name; the other one is `{key}`"), None, None);
+            name.report(document, format!("two brands have this name; the other one is `{key}`"), None);
         }
     }
 
@@ -62,27 +73,54 @@ fn read(table: Table<'_>, name: String, known: &[&str], document: &Document) -> 
     let competitors = table.texts("competitors");
     for competitor in &competitors {
         if competitor.value == query.brand {
-            competitor.report(document, "a brand is no competitor of its own", None, None);
+            competitor.report(document, "a brand is no competitor of its own", None);
         } else if !known.contains(&competitor.value.as_str()) {
             let help = suggest(&competitor.value, known, "brands");
             let message = format!("there is no brand `{}`", competitor.value);
-            competitor.report(document, message, Some(help), None);
+            competitor.report(document, message, Some(help));
         }
     }
     let brand = Brand {
         name: query.brand.clone(),
         query,
         accounts,
-        competitors: values(competitors),
-        must_match: values(table.texts("must_match")),
-        must_not_match: values(table.texts("must_not_match")),
+        competitors: competitors.into_iter().map(|competitor| competitor.value).collect(),
+        must_match: examples(&table, "must_match", document),
+        must_not_match: examples(&table, "must_not_match", document),
     };
     table.finish();
     brand
 }
 
-fn values(settings: Vec<Setting<String>>) -> Vec<String> {
-    settings.into_iter().map(|setting| setting.value).collect()
+fn examples(table: &Table<'_>, name: &'static str, document: &Document) -> Vec<Example> {
+    let example = |text: Text| Example { place: text.place(document), key: text.key, text: text.value };
+    table.texts(name).into_iter().map(example).collect()
+}
+
+impl Brand {
+    /// The examples that the compiled query gets wrong, and why.
+    pub(super) fn wrong_examples(&self, matcher: &Matcher) -> Vec<Diagnostic> {
+        let wanted = self.must_match.iter().map(|example| (example, true));
+        let unwanted = self.must_not_match.iter().map(|example| (example, false));
+        let wrong = |(example, wanted): (&Example, bool)| {
+            let explanations = matcher.explain(example.text.as_str());
+            let explanation = explanations.into_iter().find(|explanation| explanation.brand == self.name)?;
+            if explanation.matched == wanted {
+                return None;
+            }
+            let found = explanation.clauses.iter().filter(|clause| !clause.places.is_empty());
+            let why = if wanted {
+                explanation.why_not.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            } else {
+                let found: Vec<&str> = found.map(|clause| clause.clause.as_str()).collect();
+                format!("it finds {}", found.join(", "))
+            };
+            let verb = if wanted { "does not match" } else { "matches" };
+            let message = format!("the query of `{}` {verb} this example: {why}", self.name);
+            Some(Diagnostic { key: example.key.clone(), message, help: None, place: example.place.clone() })
+        };
+        wanted.chain(unwanted).filter_map(wrong).collect()
+    }
 }
 
 /// Makes one query of everything that says what speaks of the brand:
@@ -90,18 +128,20 @@ fn values(settings: Vec<Setting<String>>) -> Vec<String> {
 fn query(table: &Table<'_>, document: &Document) -> String {
     let mut alternatives = Vec::new();
     if let Some(written) = table.text("query") {
-        match query::parser::parse(&written.value) {
+        match parser::parse(&written.value) {
             Ok(_) => alternatives.push(format!("({})", written.value.trim())),
-            Err(error) => written.report(document, error.reason, error.suggestion, Some(error.span)),
+            Err(error) => written.report_part(document, error.span, error.reason, error.suggestion),
         }
     }
     let clauses = |name: &'static str, sigil: &[char], written: &dyn Fn(&str) -> String| {
         let mut valid = Vec::new();
         for text in table.texts(name) {
             let clause = written(text.value.trim().trim_start_matches(sigil));
-            match query::parser::parse(&clause) {
-                Ok(_) => valid.push(clause),
-                Err(error) => text.report(document, error.reason, error.suggestion, None),
+            match parser::parse(&clause) {
+                Ok(Expr::Clause(_)) => valid.push(clause),
+                // Only a handle or hashtag can be more than one clause: it is not in quotation marks.
+                Ok(_) => text.report(document, format!("`{clause}` has more than one word"), None),
+                Err(error) => text.report(document, error.reason, error.suggestion),
             }
         }
         valid
@@ -129,7 +169,7 @@ fn query(table: &Table<'_>, document: &Document) -> String {
     query
 }
 
-fn account(text: &Setting<String>, document: &Document) -> Option<Account> {
+fn account(text: &Text, document: &Document) -> Option<Account> {
     let account = text.value.split_once(':').and_then(|(channel, handle)| {
         let handle = handle.trim().trim_start_matches('@');
         let is_channel = !channel.is_empty() && channel.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -138,7 +178,7 @@ fn account(text: &Setting<String>, document: &Document) -> Option<Account> {
     });
     if account.is_none() {
         let help = "for example `mastodon:@acme@example.social`".to_owned();
-        text.report(document, "an account is written as channel and handle", Some(help), None);
+        text.report(document, "an account is written as channel and handle", Some(help));
     }
     account
 }

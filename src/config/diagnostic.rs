@@ -55,16 +55,18 @@ pub enum Place {
     },
 }
 
+impl ConfigError {
+    /// An error, if there are problems.
+    pub fn of(problems: impl IntoIterator<Item = Diagnostic>) -> Result<(), Self> {
+        let problems: Vec<Diagnostic> = problems.into_iter().collect();
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+    }
+}
+
 impl Diagnostic {
     /// A problem of the file as a whole, for example that it cannot be read.
     pub fn of_file(name: &str, message: impl Into<String>) -> Self {
         Self { key: String::new(), message: message.into(), help: None, place: Place::Whole { name: name.to_owned() } }
-    }
-
-    /// The same problem with a word on what would be right.
-    #[must_use]
-    pub fn with_help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
     }
 }
 

@@ -15,13 +15,17 @@ use hearken_connectors::secret::Secret;
 
 mod brand;
 mod diagnostic;
+mod reader;
 mod tree;
 mod units;
 
-pub use brand::{Account, Brand};
+pub use brand::{Account, Brand, Example};
 pub use diagnostic::{ConfigError, Diagnostic, Place};
 
-use tree::{Document, Locations, Table};
+use crate::query::{BrandQuery, Matcher};
+
+use reader::{Locations, Table};
+use tree::Document;
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub store: Store,
     /// Scoring.
     pub score: Score,
+    /// The local web address.
+    pub serve: Serve,
     /// The brands, in the order of the file.
     pub brands: Vec<Brand>,
     /// The sources, by name.
@@ -118,6 +124,13 @@ pub struct Score {
     pub model: Option<PathBuf>,
 }
 
+/// `[serve]`: the local web address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    /// Loopback address of the pages and of `hearken status`; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
 /// `[source.NAME]`: one source, its settings still unread by its connector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
@@ -163,6 +176,7 @@ impl Config {
             log: log(root.table("log"), environment),
             store: store(root.table("store"), environment),
             score: score(root.table("score")),
+            serve: serve(root.table("serve")),
             brands: brand::read_all(root.tables("brand"), &document),
             sources: root.table("source").named_tables().into_iter().filter_map(source).collect(),
         };
@@ -171,16 +185,29 @@ impl Config {
         Ok(config)
     }
 
+    /// The brands' queries, for [`Matcher::compile`], which accepts them: they are checked here.
+    pub fn queries(&self) -> Vec<BrandQuery> {
+        self.brands.iter().map(|brand| brand.query.clone()).collect()
+    }
+
+    /// Tries the brands' queries on the examples beside them; `matcher` is compiled from
+    /// [`queries`](Self::queries).
+    pub fn check_examples(&self, matcher: &Matcher) -> Result<(), ConfigError> {
+        ConfigError::of(self.brands.iter().flat_map(|brand| brand.wrong_examples(matcher)))
+    }
+
     /// Asks `check` about every source and collects what it complains of.
     ///
     /// The configuration itself knows no connector: `check` looks the channel up in the registry
     /// and builds the connector.
     pub fn check_sources(&self, mut check: impl FnMut(&Source) -> Result<(), BuildError>) -> Result<(), ConfigError> {
-        let problems: Vec<Diagnostic> =
-            self.sources.iter().filter_map(|source| check(source).err().map(|error| source.problem(&error))).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+        let problem = |source: &Source| check(source).err().map(|error| source.problem(&error));
+        ConfigError::of(self.sources.iter().filter_map(problem))
     }
 }
+
+/// Port of the pages, unless the configuration says otherwise.
+const SERVE_PORT: u16 = 7700;
 
 fn data_dir(root: &Table<'_>, environment: &Environment) -> PathBuf {
     if let Some(path) = path(root, "data_dir") {
@@ -301,7 +328,7 @@ fn database_name(text: &str) -> Result<String, String> {
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err("the embedded store listens on a loopback address only, such as `127.0.0.1:8123`".to_owned()),
+        Ok(_) => Err("only a loopback address is possible here, such as `127.0.0.1:8123`".to_owned()),
         Err(_) => Err("expected an address and a port, such as `127.0.0.1:8123` or `[::1]:0`".to_owned()),
     }
 }
@@ -325,6 +352,14 @@ fn score(table: Table<'_>) -> Score {
     let score = Score { model: path(&table, "model") };
     table.finish();
     score
+}
+
+fn serve(table: Table<'_>) -> Serve {
+    let serve = Serve {
+        listen: table.parsed("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], SERVE_PORT))),
+    };
+    table.finish();
+    serve
 }
 
 fn source((name, table): (String, Table<'_>)) -> Option<Source> {

@@ -15,6 +15,7 @@
 //! Both implementations pass the same suite (`tests/eventlog.rs`).
 
 pub mod embedded;
+pub mod kafka;
 mod local;
 pub mod memory;
 

@@ -2,7 +2,26 @@
 //!
 //! Pure functions: the same message gives the same scores on every machine.
 
+mod chars;
+mod dataset;
+pub mod eval;
+mod features;
+pub mod influence;
+mod language;
+mod lexicon;
+mod math;
+mod model;
+mod normalise;
+pub mod train;
+
+use std::path::Path;
+
 use hearken_connectors::Message;
+
+pub use dataset::DataError;
+pub use language::Language;
+pub use model::{Model, ModelError, Prediction};
+pub use normalise::MAX_CHARS;
 
 /// Everything that the first tier says about a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +61,7 @@ pub enum Label {
 }
 
 impl Label {
-    /// The name used in JSON, SQL and on pages.
+    /// The name used in JSON, SQL and queries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Negative => "negative",
@@ -50,6 +69,19 @@ impl Label {
             Self::Positive => "positive",
             Self::Unsure => "unsure",
         }
+    }
+}
+
+impl From<Prediction> for Sentiment {
+    fn from(prediction: Prediction) -> Self {
+        let [negative, neutral, positive] = prediction.probabilities;
+        let (label, confidence) = match prediction.best() {
+            0 => (Label::Negative, negative),
+            1 => (Label::Neutral, neutral),
+            _ => (Label::Positive, positive),
+        };
+        let label = if prediction.unsure { Label::Unsure } else { label };
+        Self { label, score: positive - negative, confidence }
     }
 }
 
@@ -65,21 +97,53 @@ pub struct Influence {
 }
 
 /// The first tier: language, linear sentiment, influence.
-pub struct Scorer {}
+///
+/// Shared between threads as it is; scoring takes `&self`, locks nothing and allocates nothing.
+pub struct Scorer {
+    model: Model,
+}
 
 impl Scorer {
-    /// Name and version of the sentiment model, for example `linear-1`.
-    pub fn sentiment_model(&self) -> &str {
-        "linear-1"
+    /// A scorer with the model that is part of the program.
+    ///
+    /// # Errors
+    /// None in a program whose tests passed.
+    pub fn built_in() -> Result<Self, ModelError> {
+        Model::built_in().map(Self::new)
     }
 
-    /// Version of the influence formula.
-    pub fn influence_version(&self) -> &'static str {
-        "influence-1"
+    /// A scorer with the model in a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no model for this version of the program.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        Model::load(path).map(Self::new)
     }
 
-    /// Scores one message.
-    pub fn score(&self, _message: &Message) -> Score {
-        unimplemented!()
+    /// A scorer with a model.
+    pub fn new(model: Model) -> Self {
+        Self { model }
+    }
+
+    /// Name and version of the model, for example `linear-1`; stored with each score.
+    pub fn model_name(&self) -> &str {
+        self.model.name()
+    }
+
+    /// Scores one message: its title and text as one, with the source's language as a hint.
+    pub fn score(&self, message: &Message) -> Score {
+        let prediction = self.model.predict(&[&message.title, &message.text], message.language.as_deref());
+        Score {
+            language: prediction.language.tag,
+            language_confidence: prediction.language.confidence,
+            sentiment: prediction.into(),
+            influence: influence::influence(message),
+        }
+    }
+
+    /// Scores a text that belongs to no message: its language and its sentiment.
+    pub fn score_text(&self, text: &str) -> (Language, Sentiment) {
+        let prediction = self.model.predict(&[text], None);
+        (prediction.language, prediction.into())
     }
 }

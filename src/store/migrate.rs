@@ -10,7 +10,7 @@
 //! - `{{on_cluster}}` stands after the name of whatever is created, `{{replacing_merge_tree}}` for the engine.
 
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -47,7 +47,7 @@ const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations {{on_c
     ) ENGINE = {{replacing_merge_tree}} ORDER BY number COMMENT 'Migrations applied to this database'";
 
 /// A migration, as recorded once it is applied.
-#[derive(Debug, Row, Serialize, Deserialize)]
+#[derive(Debug, Row, Deserialize)]
 struct Applied {
     number: u32,
     name: String,
@@ -75,9 +75,9 @@ pub(super) async fn migrate(store: &Store, migrations: &[Migration]) -> Result<(
         for statement in statements(migration.sql) {
             store.execute(DOING, &store.profile.render(statement)).await?;
         }
-        let record =
-            Applied { number: migration.number, name: migration.file.to_owned(), checksum: migration.checksum() };
-        store.insert::<Applied>(DOING, "schema_migrations", &[record]).await?;
+        let record = "INSERT INTO schema_migrations (number, name, checksum) SELECT ?, ?, toUUID(?)";
+        let record = store.query(record).bind(migration.number).bind(migration.file);
+        store.run(DOING, record.bind(migration.checksum().to_string())).await?;
     }
     if store.profile.durable {
         for table in TABLES {
@@ -85,8 +85,6 @@ pub(super) async fn migrate(store: &Store, migrations: &[Migration]) -> Result<(
             store.execute(DOING, &sql).await?;
         }
     }
-    // The client remembers the columns of the tables that it inserts into.
-    store.client.clear_cached_metadata().await;
     Ok(())
 }
 

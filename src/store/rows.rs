@@ -1,19 +1,18 @@
 //! Rows as they are inserted. Each is idempotent: inserting it again changes no figure.
 
-use clickhouse::Row;
-use serde::Serialize;
 use uuid::Uuid;
+
+use super::native::{Block, Columns};
 
 /// One revision of a mention: a message that matched a brand. Table `mention_revisions`; the view
 /// `mentions` shows the highest revision of each (brand, message) that is not deleted.
 ///
 /// Times are Unix milliseconds (`DateTime64(3, 'UTC')`).
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone)]
 pub struct MentionRow<'a> {
     /// Name of the brand.
     pub brand: &'a str,
     /// [`Message::id`](hearken_connectors::Message::id).
-    #[serde(with = "clickhouse::serde::uuid")]
     pub message_id: Uuid,
     /// Orders the revisions: message version, then time of observation, then scoring pass;
     /// see [`revision`].
@@ -59,10 +58,8 @@ pub struct MentionRow<'a> {
     /// Handles mentioned, lower case.
     pub mentioned: &'a [String],
     /// Message answered; nil where there is none.
-    #[serde(with = "clickhouse::serde::uuid")]
     pub in_reply_to: Uuid,
     /// Message repeated; nil where there is none.
-    #[serde(with = "clickhouse::serde::uuid")]
     pub repost_of: Uuid,
     /// Thread.
     pub conversation: &'a str,
@@ -108,6 +105,59 @@ pub struct MentionRow<'a> {
     pub scored_at: i64,
 }
 
+impl Columns for MentionRow<'_> {
+    const TABLE: &'static str = "mention_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.name("brand", |row| row.brand);
+        block.uuid("message_id", |row| row.message_id);
+        block.u128("revision", |row| row.revision);
+        block.bool("deleted", |row| row.deleted);
+        block.name("channel", |row| row.channel);
+        block.name("source", |row| row.source);
+        block.string("native_id", |row| row.native_id.as_bytes());
+        block.name("kind", |row| row.kind);
+        block.name("direction", |row| row.direction);
+        block.name("visibility", |row| row.visibility);
+        block.string("author_id", |row| row.author_id.as_bytes());
+        block.string("author_handle", |row| row.author_handle.as_bytes());
+        block.string("author_name", |row| row.author_name.as_bytes());
+        block.string("author_url", |row| row.author_url.as_bytes());
+        block.optional_u64("author_followers", |row| row.author_followers);
+        block.bool("author_verified", |row| row.author_verified);
+        block.bool("author_bot", |row| row.author_bot);
+        block.string("title", |row| row.title.as_bytes());
+        block.string("text", |row| row.text.as_bytes());
+        block.string("url", |row| row.url.as_bytes());
+        block.strings("links", |row| row.links);
+        block.strings("hashtags", |row| row.hashtags);
+        block.strings("mentioned", |row| row.mentioned);
+        block.uuid("in_reply_to", |row| row.in_reply_to);
+        block.uuid("repost_of", |row| row.repost_of);
+        block.string("conversation", |row| row.conversation.as_bytes());
+        block.u64("likes", |row| row.likes);
+        block.u64("reposts", |row| row.reposts);
+        block.u64("replies", |row| row.replies);
+        block.u64("quotes", |row| row.quotes);
+        block.optional_u64("views", |row| row.views);
+        block.optional_f32("rating", |row| row.rating);
+        block.strings("matched", |row| row.matched);
+        block.name("language", |row| row.language);
+        block.f32("language_confidence", |row| row.language_confidence);
+        block.name("sentiment", |row| row.sentiment);
+        block.f32("sentiment_score", |row| row.sentiment_score);
+        block.f32("sentiment_confidence", |row| row.sentiment_confidence);
+        block.name("sentiment_model", |row| row.sentiment_model);
+        block.f32("influence", |row| row.influence);
+        block.f32("influence_reach", |row| row.influence_reach);
+        block.f32("influence_resonance", |row| row.influence_resonance);
+        block.name("influence_version", |row| row.influence_version);
+        block.millis("published_at", |row| row.published_at);
+        block.millis("observed_at", |row| row.observed_at);
+        block.millis("scored_at", |row| row.scored_at);
+    }
+}
+
 /// Orders the revisions of a mention: `version` (edits), then `observed_at` in milliseconds (a
 /// later look at the same version knows newer engagement), then `pass` (a later scorer).
 pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
@@ -117,10 +167,9 @@ pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
 
 /// One interval in which a source missed messages. Table `coverage_gap_revisions`, keyed by `id`; view
 /// `coverage_gaps`.
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone)]
 pub struct GapRow<'a> {
     /// Stable id of (source, reason, from).
-    #[serde(with = "clickhouse::serde::uuid")]
     pub id: Uuid,
     /// Name of the source.
     pub source: &'a str,
@@ -128,11 +177,9 @@ pub struct GapRow<'a> {
     pub channel: &'a str,
     /// [`GapReason`](hearken_connectors::contract::GapReason) by name.
     pub reason: &'a str,
-    /// Start, Unix milliseconds, inclusive. (`FROM` is a word of SQL, hence the name of the column.)
-    #[serde(rename = "from_at")]
+    /// Start, Unix milliseconds, inclusive.
     pub from: i64,
     /// End, Unix milliseconds, exclusive; the greatest one wins.
-    #[serde(rename = "until_at")]
     pub until: i64,
     /// Messages missed, where known.
     pub estimate: Option<u64>,
@@ -140,8 +187,23 @@ pub struct GapRow<'a> {
     pub detail: &'a str,
 }
 
+impl Columns for GapRow<'_> {
+    const TABLE: &'static str = "coverage_gap_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.uuid("id", |row| row.id);
+        block.name("source", |row| row.source);
+        block.name("channel", |row| row.channel);
+        block.name("reason", |row| row.reason);
+        block.millis("from_at", |row| row.from);
+        block.millis("until_at", |row| row.until);
+        block.optional_u64("estimate", |row| row.estimate);
+        block.string("detail", |row| row.detail.as_bytes());
+    }
+}
+
 /// One poll of a source. Table `source_poll_revisions`, keyed by (source, polled_at); view `source_polls`.
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone)]
 pub struct PollRow<'a> {
     /// Name of the source.
     pub source: &'a str,
@@ -157,11 +219,23 @@ pub struct PollRow<'a> {
     pub error: &'a str,
 }
 
+impl Columns for PollRow<'_> {
+    const TABLE: &'static str = "source_poll_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.name("source", |row| row.source);
+        block.name("channel", |row| row.channel);
+        block.millis("polled_at", |row| row.polled_at);
+        block.u64("messages", |row| row.messages);
+        block.u64("poison", |row| row.poison);
+        block.string("error", |row| row.error.as_bytes());
+    }
+}
+
 /// A record that could not be processed. Table `dead_letter_revisions`, keyed by `id`; view `dead_letters`.
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone)]
 pub struct DeadLetterRow<'a> {
     /// Stable id of (origin, payload).
-    #[serde(with = "clickhouse::serde::uuid")]
     pub id: Uuid,
     /// Source or stage that refused it.
     pub source: &'a str,
@@ -170,8 +244,20 @@ pub struct DeadLetterRow<'a> {
     /// Why it was refused.
     pub reason: &'a str,
     /// The record itself.
-    #[serde(with = "serde_bytes")]
     pub payload: &'a [u8],
     /// When, Unix milliseconds.
     pub refused_at: i64,
+}
+
+impl Columns for DeadLetterRow<'_> {
+    const TABLE: &'static str = "dead_letter_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.uuid("id", |row| row.id);
+        block.name("source", |row| row.source);
+        block.string("origin", |row| row.origin.as_bytes());
+        block.string("reason", |row| row.reason.as_bytes());
+        block.string("payload", |row| row.payload);
+        block.millis("refused_at", |row| row.refused_at);
+    }
 }

@@ -1,6 +1,8 @@
 //! What the tests need from the machine, and helpers that several of them use.
 #![allow(dead_code, unreachable_pub, clippy::panic, clippy::expect_used, clippy::print_stdout)]
 
+pub mod kafka;
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 

