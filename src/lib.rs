@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod mention;
 pub mod pipeline;
 pub mod query;
+pub mod report;
 pub mod score;
 pub mod store;
 pub mod supervise;
