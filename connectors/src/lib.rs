@@ -9,7 +9,6 @@
 pub mod contract;
 pub mod feed;
 pub mod file;
-pub mod feed;
 pub mod http;
 pub mod message;
 pub mod registry;

@@ -20,6 +20,7 @@ mod error;
 pub mod gateway;
 mod migrate;
 mod native;
+pub mod child;
 pub mod rows;
 
 pub use error::{Cause, StoreError};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use memchr::memchr;
 use sha2::{Digest, Sha256};
 
 use super::json::Node;
@@ -11,6 +12,7 @@ use super::time::TimeFormat;
 use crate::contract::BuildError;
 use crate::message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
 use crate::settings::unknown_key;
+use crate::text;
 
 /// Channel of messages whose export names none.
 const DEFAULT_CHANNEL: &str = "file";
@@ -265,12 +267,30 @@ impl Mapping {
         };
         message.hashtags = self.get(r, Field::Hashtags, |value| value.names('#'))?;
         message.mentioned = self.get(r, Field::Mentioned, |value| value.names('@'))?;
+        self.read_text(&mut message);
 
         let says_nothing = message.text.is_empty() && message.title.is_empty();
         if says_nothing && !deleted && message.kind != Kind::Repost {
             return Err(self.reason(Field::Text, "is missing"));
         }
         Ok(message)
+    }
+
+    /// What the text itself says, unless the export says it.
+    fn read_text(&self, message: &mut Message) {
+        let text = message.text.as_str();
+        // Most texts hold none of these signs; a full-width one starts with the byte EF.
+        let full_width = memchr(0xef, text.as_bytes()).is_some();
+        let holds = |sign: u8| full_width || memchr(sign, text.as_bytes()).is_some();
+        if self.path(Field::Hashtags).is_none() && holds(b'#') {
+            message.hashtags = text::hashtags(text);
+        }
+        if self.path(Field::Mentioned).is_none() && holds(b'@') {
+            message.mentioned = text::mentions(text);
+        }
+        if memchr(b':', text.as_bytes()).is_some() {
+            message.links = text::links(text);
+        }
     }
 
     fn author(&self, r: &mut Record<'_>) -> Result<Author, String> {

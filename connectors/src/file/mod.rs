@@ -15,7 +15,8 @@
 //! | `set` | constants: `channel = "twitter"`, `kind = "review"` |
 //!
 //! Without `fields`, a JSON line is a Hearken message and taken as it is, and CSV columns go by
-//! their names. In JSON a path is a key, keys with dots, or a JSON pointer. An id that is not mapped
+//! their names. Hashtags, mentions and links are taken from the text where they are not mapped.
+//! In JSON a path is a key, keys with dots, or a JSON pointer. An id that is not mapped
 //! is a hash of the record, so that a record counts once wherever it stands. A date without an
 //! offset is UTC. Values that do not fit make the record poison, except addresses that are not
 //! http or https, which are left out.
