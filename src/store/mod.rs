@@ -169,8 +169,8 @@ impl Store {
             let insert = self.client.insert_formatted_with(sql);
             let insert = insert.with_setting("async_insert", "0").with_setting("optimize_on_insert", "0");
             let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(ACK_TIMEOUT));
-            for rows in rows.chunks(BLOCK_ROWS) {
-                for bytes in Block::of(rows).into_bytes() {
+            for chunk in rows.chunks(BLOCK_ROWS) {
+                for bytes in Block::of(chunk).into_bytes() {
                     insert.send(bytes).await?;
                 }
             }
