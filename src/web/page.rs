@@ -1,3 +1,5 @@
 //! stub
 use crate::report::Report;
-pub(super) fn render(_r: &Report) -> String { String::new() }
+pub(super) fn render(_r: &Report) -> String {
+    String::new()
+}
