@@ -31,7 +31,8 @@ fn filled(name: &str) -> String {
     let mut parts = template.split("{{");
     let mut text = parts.next().unwrap().to_owned();
     for part in parts {
-        let (placeholder, rest) = part.split_once("}}").unwrap_or_else(|| panic!("{name}: a placeholder is not closed"));
+        let (placeholder, rest) =
+            part.split_once("}}").unwrap_or_else(|| panic!("{name}: a placeholder is not closed"));
         text.push_str(&value(placeholder).unwrap_or_else(|| panic!("{name}: unknown placeholder {placeholder}")));
         text.push_str(rest);
     }
@@ -134,7 +135,8 @@ fn the_set_is_large_and_varied() {
     for kind in [Kind::Post, Kind::Reply, Kind::Repost, Kind::Quote, Kind::Comment, Kind::Review, Kind::Article] {
         assert!(kinds.get(&kind).is_some_and(|count| *count >= 5), "{kinds:?}");
     }
-    let bots: BTreeSet<_> = current.iter().filter(|message| message.author.bot).map(|message| &message.author.id).collect();
+    let bots: BTreeSet<_> =
+        current.iter().filter(|message| message.author.bot).map(|message| &message.author.id).collect();
     assert!(bots.len() >= 5, "{bots:?}");
     let influencers = current.iter().filter(|message| message.author.followers.is_some_and(|count| count > 20_000));
     assert!(influencers.count() >= 20);
