@@ -22,7 +22,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
-use self::client::{Context, Pending, TIMEOUT, config};
+use self::client::{Context, Pending, TIMEOUT, config, watermarks};
 use self::subscription::{KafkaSubscription, Member};
 use super::{EventLog, LogError, Record, Subscription, Topic, check_sizes};
 
@@ -189,22 +189,9 @@ impl Observer<'_> {
         Ok(list)
     }
 
-    /// The first offset of a partition and the next one to be written.
     fn watermarks(&self, partition: &TopicPartitionListElem<'_>) -> Result<(i64, i64), LogError> {
-        use RDKafkaErrorCode as Code;
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let error = match self.consumer.fetch_watermarks(partition.topic(), partition.partition(), TIMEOUT) {
-                Ok(watermarks) => return Ok(watermarks),
-                Err(error) => error,
-            };
-            // A partition that is new, or moves, has no leader for a moment.
-            let passing = [Code::NotLeaderForPartition, Code::LeaderNotAvailable, Code::UnknownTopicOrPartition];
-            if error.rdkafka_error_code().is_none_or(|code| !passing.contains(&code)) || Instant::now() > deadline {
-                return Err(self.explain("read where the topics begin and end", &error));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        watermarks(self.consumer.client(), partition.topic(), partition.partition())
+            .map_err(|error| self.explain("read where the topics begin and end", &error))
     }
 
     fn lag(&self, topics: &[Topic]) -> Result<u64, LogError> {

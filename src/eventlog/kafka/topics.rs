@@ -1,12 +1,14 @@
 //! Creates the topics that are missing, and compares those that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::task::spawn_blocking;
 
-use super::client::{Context, TIMEOUT, config, max_message_bytes};
+use super::client::{Context, TIMEOUT, config, max_message_bytes, watermarks};
 use super::{KafkaOptions, topic_name};
 use crate::eventlog::{LogError, Topic};
 
@@ -17,14 +19,10 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
     let admin = config(options)?
         .create_with_context::<_, AdminClient<Context>>(context.clone())
         .map_err(|error| explain("connect", &error))?;
-    let admin = std::sync::Arc::new(admin);
+    let admin = Arc::new(admin);
 
-    let asked = admin.clone();
-    let metadata = spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT));
-    let metadata = metadata
-        .await
-        .map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))?
-        .map_err(|error| explain("connect", &error))?;
+    let metadata = blocking(&admin, |client| client.fetch_metadata(None, TIMEOUT)).await?;
+    let metadata = metadata.map_err(|error| explain("connect", &error))?;
     let existing = metadata
         .topics()
         .iter()
@@ -53,6 +51,15 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
         }
     }
 
+    // A client that asks for a topic before it is there remembers for minutes that it is not.
+    let new = missing.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let partitions = i32::try_from(options.partitions).unwrap_or(i32::MAX);
+    let usable = blocking(&admin, move |client| {
+        let mut all = new.iter().flat_map(|name| (0..partitions).map(move |partition| (name, partition)));
+        all.try_for_each(|(name, partition)| watermarks(client, name, partition).map(drop))
+    });
+    usable.await?.map_err(|error| explain("use the new topics", &error))?;
+
     let described = present.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect::<Vec<_>>();
     if described.is_empty() {
         return Ok(());
@@ -77,6 +84,16 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
         }
     }
     Ok(())
+}
+
+/// Runs a request that blocks.
+async fn blocking<T: Send + 'static>(
+    admin: &Arc<AdminClient<Context>>,
+    request: impl FnOnce(&Client<Context>) -> T + Send + 'static,
+) -> Result<T, LogError> {
+    let admin = admin.clone();
+    let result = spawn_blocking(move || request(admin.inner())).await;
+    result.map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))
 }
 
 /// The settings of a new topic.
