@@ -68,9 +68,11 @@ impl KafkaLog {
     /// [`LogError::Unusable`] where a setting is wrong (the message says which);
     /// [`LogError::Unavailable`] where no broker answers.
     pub async fn connect(options: KafkaOptions) -> Result<Self, LogError> {
-        topics::ensure(&options).await?;
         let producer = Mutex::new(Arc::new(producer(&options)?));
-        Ok(Self(Arc::new(Inner { options, producer })))
+        let log = Self(Arc::new(Inner { options, producer }));
+        let existing = log.blocking("connecting to Kafka", |inner| inner.observer("connect")?.topics()).await?;
+        topics::ensure(&log.0.options, &existing).await?;
+        Ok(log)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -171,7 +173,17 @@ struct Observer<'a> {
 
 impl Observer<'_> {
     fn explain(&self, what: &str, error: &KafkaError) -> LogError {
+        // What the client has to say arrives as events, and only by polling.
+        for _ in 0..100 {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
         self.context.complaint.explain(what, &self.inner.options.brokers, error)
+    }
+
+    /// The topics of the cluster and how many partitions they have.
+    fn topics(&self) -> Result<BTreeMap<String, usize>, LogError> {
+        let metadata = self.consumer.fetch_metadata(None, TIMEOUT).map_err(|error| self.explain("connect", &error))?;
+        Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
     }
 
     /// All partitions of these topics, at this offset.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::task::spawn_blocking;
 
@@ -12,22 +11,14 @@ use super::client::{Context, TIMEOUT, config, max_message_bytes, watermarks};
 use super::{KafkaOptions, topic_name};
 use crate::eventlog::{LogError, Topic};
 
-/// Makes sure that every topic is there.
-pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
+/// Makes sure that every topic is there; `existing` are the topics of the cluster and how many
+/// partitions they have.
+pub(super) async fn ensure(options: &KafkaOptions, existing: &BTreeMap<String, usize>) -> Result<(), LogError> {
     let context = Context::default();
     let explain = |what: &str, error: &KafkaError| context.complaint.explain(what, &options.brokers, error);
     let admin = config(options)?
         .create_with_context::<_, AdminClient<Context>>(context.clone())
         .map_err(|error| explain("connect", &error))?;
-    let admin = Arc::new(admin);
-
-    let metadata = blocking(&admin, |client| client.fetch_metadata(None, TIMEOUT)).await?;
-    let metadata = metadata.map_err(|error| explain("connect", &error))?;
-    let existing = metadata
-        .topics()
-        .iter()
-        .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
-        .collect::<BTreeMap<_, _>>();
 
     let wanted = Topic::ALL.map(|topic| (topic_name(options, topic), settings(options, topic)));
     let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|(name, _)| existing.contains_key(name));
@@ -54,11 +45,16 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
     // A client that asks for a topic before it is there remembers for minutes that it is not.
     let new = missing.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let partitions = i32::try_from(options.partitions).unwrap_or(i32::MAX);
-    let usable = blocking(&admin, move |client| {
+    let admin = Arc::new(admin);
+    let asking = admin.clone();
+    let usable = spawn_blocking(move || {
         let mut all = new.iter().flat_map(|name| (0..partitions).map(move |partition| (name, partition)));
-        all.try_for_each(|(name, partition)| watermarks(client, name, partition).map(drop))
+        all.try_for_each(|(name, partition)| watermarks(asking.inner(), name, partition).map(drop))
     });
-    usable.await?.map_err(|error| explain("use the new topics", &error))?;
+    usable
+        .await
+        .map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))?
+        .map_err(|error| explain("use the new topics", &error))?;
 
     let described = present.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect::<Vec<_>>();
     if described.is_empty() {
@@ -84,16 +80,6 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
         }
     }
     Ok(())
-}
-
-/// Runs a request that blocks.
-async fn blocking<T: Send + 'static>(
-    admin: &Arc<AdminClient<Context>>,
-    request: impl FnOnce(&Client<Context>) -> T + Send + 'static,
-) -> Result<T, LogError> {
-    let admin = admin.clone();
-    let result = spawn_blocking(move || request(admin.inner())).await;
-    result.map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))
 }
 
 /// The settings of a new topic.
