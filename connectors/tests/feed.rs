@@ -392,10 +392,10 @@ async fn real_feeds_are_heard_from_a_real_server() {
         .map(|entry| nginx.url(&format!("/{}", entry.unwrap().file_name().to_string_lossy())))
         .collect();
     urls.sort();
-    // A client for each, because one would keep to its limit of requests to a host.
-    let check = connector(&http(), &urls, None).check().await.unwrap();
+    let http = http();
+    let check = connector(&http, &urls, None).check().await.unwrap();
     assert_eq!(check, "18 feeds, reachable: 3 as Atom 1.0, 1 as JSON Feed 1.1, 1 as RSS 1.0, 13 as RSS 2.0");
-    let batch = connector(&http(), &urls, None).next_batch().await.unwrap();
+    let batch = connector(&http, &urls, None).next_batch().await.unwrap();
     assert_eq!((batch.poison.len(), batch.gaps.len()), (0, 0));
     assert!(batch.messages.len() >= 42, "{}", batch.messages.len());
 }
