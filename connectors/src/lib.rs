@@ -14,6 +14,8 @@ pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};

@@ -52,7 +52,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use self::parse::{NotAFeed, Origin, Page};
+use self::parse::{NotAFeed, Origin, Page, scope};
 use self::position::{FeedPosition, Position};
 use crate::contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Gap, GapReason};
 use crate::http::{self, Quota, redacted};
@@ -136,7 +136,7 @@ fn build(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connecto
         Some(cursor) => cursor.read::<Position>().map_err(|error| BuildError::Cursor(error.to_string()))?,
         None => Position::default(),
     };
-    position.feeds.retain(|url, _| urls.contains(url));
+    position.feeds.retain(|feed, _| urls.iter().any(|url| scope(url) == *feed));
     Ok(Box::new(FeedConnector {
         source: context.source.to_owned(),
         http: context.http.clone(),
@@ -187,14 +187,14 @@ impl FeedConnector {
     fn due(&self) -> VecDeque<Url> {
         let now = Timestamp::now();
         let is_due = |url: &&Url| {
-            let feed = self.position.feeds.get(*url);
+            let feed = self.position.feeds.get(&scope(url));
             feed.is_none_or(|feed| feed.gone_since.is_none() && feed.not_before.is_none_or(|time| time <= now))
         };
         self.urls.iter().filter(is_due).cloned().collect()
     }
 
     fn all_gone(&self) -> bool {
-        self.urls.iter().all(|url| self.position.feeds.get(url).is_some_and(|feed| feed.gone_since.is_some()))
+        self.urls.iter().all(|url| self.position.feeds.get(&scope(url)).is_some_and(|feed| feed.gone_since.is_some()))
     }
 
     async fn ask(&self, url: &Url, feed: Option<&FeedPosition>) -> Answer {
@@ -243,7 +243,8 @@ impl FeedConnector {
         };
         while !round.due.is_empty() && round.batch.messages.len() < ENOUGH_MESSAGES {
             let now_due: Vec<Url> = round.due.drain(..CONCURRENCY.min(round.due.len())).collect();
-            let answers = join_all(now_due.iter().map(|url| self.ask(url, round.position.feeds.get(url)))).await;
+            let answers =
+                join_all(now_due.iter().map(|url| self.ask(url, round.position.feeds.get(&scope(url))))).await;
             for (url, answer) in now_due.into_iter().zip(answers) {
                 round.apply(url, answer, Timestamp::now());
             }
@@ -264,7 +265,7 @@ struct Round {
 
 impl Round {
     fn apply(&mut self, url: Url, answer: Answer, now: Timestamp) {
-        let feed = self.position.feeds.entry(url.clone()).or_default();
+        let feed = self.position.feeds.entry(scope(&url)).or_default();
         match answer {
             Answer::Page { page, etag, last_modified, moved_to } => {
                 self.heard += 1;
@@ -309,7 +310,7 @@ impl Round {
     }
 
     fn failed(&mut self, url: &Url, error: ConnectorError, now: Timestamp) {
-        let feed = self.position.feeds.entry(url.clone()).or_default();
+        let feed = self.position.feeds.entry(scope(url)).or_default();
         let from = *feed.heard_until.get_or_insert(now);
         let wait = error.retry_after.filter(|wait| !wait.is_zero());
         feed.not_before = wait.and_then(|wait| now.checked_add(wait).ok());

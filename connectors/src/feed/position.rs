@@ -20,8 +20,8 @@ const MARGIN: usize = 200;
 /// The cursor of the `feed` channel, version 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// By configured address.
-    pub(super) feeds: BTreeMap<Url, FeedPosition>,
+    /// By configured address, as [`scope`](super::parse::scope) writes it.
+    pub(super) feeds: BTreeMap<String, FeedPosition>,
 }
 
 /// What is remembered about one feed.
