@@ -16,7 +16,7 @@ use crate::eventlog::{EventLog, LogError};
 use crate::ingest::{self, Source};
 use crate::mention::Brand;
 use crate::pipeline::{self, Pipeline};
-use crate::query::{BrandQuery, Matcher, QueryError};
+use crate::query::{Matcher, QueryError};
 use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -51,7 +51,7 @@ pub enum AppError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A brand's query is wrong.
-    #[error("the query of brand `{}`: {0}", .0.brand)]
+    #[error(transparent)]
     Query(#[from] QueryError),
     /// The sentiment model cannot be used.
     #[error("the sentiment model: {0}")]
@@ -165,7 +165,7 @@ fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
         brokers: kafka.brokers.clone(),
         prefix: String::new(),
         partitions: log.partitions,
-        replication: kafka.replication,
+        replication: u16::try_from(kafka.replication).unwrap_or(u16::MAX),
         retention_age: Some(log.retention),
         retention_bytes: log.retention_bytes,
         client,
@@ -175,8 +175,7 @@ fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
 
 /// Compiles the brands' queries.
 pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
-    let queries: Vec<BrandQuery> = config.brands.iter().map(|brand| brand.query.clone()).collect();
-    let matcher = Matcher::compile(&queries)?;
+    let matcher = Matcher::compile(&config.queries())?;
     let account = |account: &config::Account| (account.channel.clone(), account.handle.clone());
     let brand = |brand: &config::Brand| Brand {
         name: brand.name.clone(),

@@ -6,8 +6,12 @@
 //! 2. [`ingest`] appends it to the [`eventlog`] and then stores the connector's cursor,
 //! 3. [`pipeline`] matches it against the brand [`query`]s, gives it a [`score`], writes it as
 //!    [`mention`]s to the [`store`], and then commits its offset,
-//! 4. [`ledger`] brings what the sources did and missed into the store.
+//! 4. [`ledger`] brings what the sources did and missed into the store,
+//! 5. [`views`] answer the questions of the five M's from the store, for [`report`] and [`web`].
+//!
+//! [`app`] wires these together; nothing else names concrete backends.
 
+pub mod app;
 pub mod config;
 pub mod eventlog;
 pub mod ingest;
@@ -15,7 +19,10 @@ pub mod ledger;
 pub mod mention;
 pub mod pipeline;
 pub mod query;
+pub mod report;
 pub mod score;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod views;
+pub mod web;

@@ -13,3 +13,10 @@ pub fn start(json: Option<bool>) {
     // A second start (in tests) keeps the first one.
     let _ = if json.unwrap_or(!terminal) { logs.json().try_init() } else { logs.compact().try_init() };
 }
+
+/// Starts logging for a command whose output is for people: warnings only, unless `HEARKEN_LOG`
+/// says otherwise.
+pub fn start_quiet() {
+    let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().try_init();
+}

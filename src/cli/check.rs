@@ -2,7 +2,6 @@
 
 use clap::Args;
 use hearken::app::{self, OpenStore};
-use hearken::query::Scratch;
 use hearken_connectors::http;
 use serde::Serialize;
 
@@ -30,8 +29,10 @@ impl Check {
         let config = session.config()?;
         let http = http::Client::new(http::Settings::default()).map_err(Failure::unavailable)?;
         config.check_sources(|source| app::connector(source, &http, None).map(drop)).map_err(Failure::configuration)?;
-        let mut findings = vec![finding("configuration", Ok(format!("{} is right", session.config.display())))];
-        findings.extend(examples(&config)?);
+        let (brands, matcher) = app::compile(&config).map_err(Failure::configuration)?;
+        config.check_examples(&matcher).map_err(Failure::configuration)?;
+        let right = format!("{} is right: {} brands, {} sources", session.config.display(), brands.len(), config.sources.len());
+        let mut findings = vec![Finding { what: "configuration".to_owned(), ok: true, detail: right }];
         if !self.offline {
             findings.push(finding("store", store(&config).await));
             findings.push(finding("event log", app::open_log(&config).await.map(|_| "can be used".to_owned())));
@@ -68,24 +69,4 @@ async fn store(config: &hearken::config::Config) -> Result<String, app::AppError
     let version = open.store.ping().await;
     open.close().await;
     Ok(format!("ClickHouse {}", version?))
-}
-
-/// The examples that brands keep beside their queries.
-fn examples(config: &hearken::config::Config) -> Result<Vec<Finding>, Failure> {
-    let (_, matcher) = app::compile(config).map_err(Failure::configuration)?;
-    let mut findings = Vec::new();
-    let mut scratch = Scratch::default();
-    for (index, brand) in config.brands.iter().enumerate() {
-        let wanted = brand.must_match.iter().map(|text| (text, true));
-        let unwanted = brand.must_not_match.iter().map(|text| (text, false));
-        let wrong: Vec<String> = wanted
-            .chain(unwanted)
-            .filter(|(text, expected)| matcher.matches(text.as_str(), &mut scratch).iter().any(|found| found.brand == index) != *expected)
-            .map(|(text, expected)| format!("`{text}` {}", if expected { "does not match" } else { "matches" }))
-            .collect();
-        let count = brand.must_match.len() + brand.must_not_match.len();
-        let result = if wrong.is_empty() { Ok(format!("{count} examples hold")) } else { Err(wrong.join("; ")) };
-        findings.push(finding(&format!("brand {}", brand.name), result));
-    }
-    Ok(findings)
 }

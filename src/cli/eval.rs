@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hearken::score::Model;
 use hearken::score::eval::{EvalSource, Evaluation, evaluate};
-use hearken::score::model::Model;
 
 use super::exit::Failure;
 use super::{Session, output};
@@ -57,7 +57,6 @@ impl Eval {
                 path,
                 text: self.text.clone(),
                 label: self.label.clone(),
-                group: self.group.clone(),
             },
             false => EvalSource::Tsv(path),
         }

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use hearken::app::AppError;
+
 /// The command line or the configuration is wrong.
 pub(super) const USAGE: u8 = 64;
 const DATA: u8 = 65;
@@ -42,6 +44,17 @@ impl Failure {
     /// Stopped before it was done.
     pub(super) fn interrupted(message: impl Display) -> Self {
         Self { code: INTERRUPTED, message: message.to_string() }
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Config(_) | AppError::Query(_) => Self::configuration(error),
+            AppError::Model(_) => Self::data(error),
+            AppError::Overdue(_) => Self::bug(error),
+            _ => Self::unavailable(error),
+        }
     }
 }
 

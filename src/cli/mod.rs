@@ -2,7 +2,6 @@
 
 mod check;
 mod clickhouse;
-mod connect;
 mod demo;
 mod eval;
 mod exit;

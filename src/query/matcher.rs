@@ -103,7 +103,10 @@ impl Matcher {
             patterns.into_iter().for_each(|pattern| by_pattern.entry(pattern).or_default().push(term));
         }
         let (patterns, pattern_terms): (Vec<String>, _) = by_pattern.into_iter().unzip();
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).map_err(|error| {
+        // A prefilter looks for first bytes; here, most patterns begin with the same one, a space.
+        let mut automaton = AhoCorasick::builder();
+        automaton.match_kind(MatchKind::Standard).prefilter(false);
+        let automaton = automaton.build(&patterns).map_err(|error| {
             let reason = format!("all queries together are too large: {error}");
             QueryError { brand: String::new(), error: SyntaxError::new(0..0, reason) }
         })?;

@@ -36,6 +36,7 @@ macro_rules! migrations {
 pub(super) const MIGRATIONS: &[Migration] = &migrations![
     1 "0001_mentions.sql",
     2 "0002_ledger.sql",
+    3 "0003_views.sql",
 ];
 
 /// Tables that hold what was acknowledged.

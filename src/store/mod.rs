@@ -20,6 +20,7 @@ mod error;
 pub mod gateway;
 mod migrate;
 mod native;
+pub mod child;
 pub mod rows;
 
 pub use error::{Cause, StoreError};
@@ -157,17 +158,19 @@ impl Store {
     }
 
     async fn insert<T: Columns>(&self, doing: &'static str, rows: &[T]) -> Result<(), StoreError> {
-        let mut blocks = rows.chunks(BLOCK_ROWS).map(Block::of).peekable();
-        let Some(first) = blocks.peek() else { return Ok(()) };
-        let sql = format!("INSERT INTO {} ({}) FORMAT Native", T::TABLE, first.columns().join(", "));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = Block::<T>::of(&[]).columns().join(", ");
+        let sql = format!("INSERT INTO {} ({columns}) FORMAT Native", T::TABLE);
         let write = async {
             // An acknowledgement has to mean "stored", whatever the server's own default is; and collapsing rows
             // within a batch costs ClickHouse a third of the insert, for what reading does anyway.
             let insert = self.client.insert_formatted_with(sql);
             let insert = insert.with_setting("async_insert", "0").with_setting("optimize_on_insert", "0");
             let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(ACK_TIMEOUT));
-            for block in blocks {
-                for bytes in block.into_bytes() {
+            for chunk in rows.chunks(BLOCK_ROWS) {
+                for bytes in Block::of(chunk).into_bytes() {
                     insert.send(bytes).await?;
                 }
             }

@@ -32,7 +32,7 @@ pub(super) struct Block<'r, T> {
 impl<'r, T: Columns> Block<'r, T> {
     /// These rows as one block.
     pub(super) fn of(rows: &'r [T]) -> Self {
-        let mut block = Self { rows, columns: Vec::new(), data: BytesMut::with_capacity(256 * 1024) };
+        let mut block = Self { rows, columns: Vec::new(), data: BytesMut::with_capacity(rows.len() * 512) };
         T::write(&mut block);
         block
     }

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use futures::StreamExt;
 use hearken::app::{App, Roles};
 use hearken::config::{Config, Environment};
 use hearken::report;
+use hearken::store::{Store, StoreError};
 use hearken::views::Filter;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +74,7 @@ async fn show(app: &App, config: &Path, session: &Session, stop: &CancellationTo
     let store = app.store.as_ref().ok_or_else(|| Failure::bug("the demo runs without a store"))?;
     let watch = async {
         loop {
-            if let Ok(mentions) = store.count_mentions().await {
+            if let Ok(mentions) = count_mentions(store).await {
                 progress.set_message(format!("{mentions} mentions stored"));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -102,18 +104,27 @@ async fn show(app: &App, config: &Path, session: &Session, stop: &CancellationTo
 async fn listen_on(app: &App, dir: &Path, live: bool, stop: &CancellationToken) -> Result<(), Failure> {
     let store = app.store.as_ref().ok_or_else(|| Failure::bug("the demo runs without a store"))?;
     let mut posts = bundle::live_posts();
-    let mut known = store.count_mentions().await.map_err(Failure::unavailable)?;
+    let mut known = count_mentions(store).await.map_err(Failure::unavailable)?;
     while stop.run_until_cancelled(tokio::time::sleep(LIVE_PAUSE)).await.is_some() {
         if let Some(post) = posts.next().filter(|_| !live) {
             bundle::append(dir, post)?;
         }
-        let mentions = store.count_mentions().await.map_err(Failure::unavailable)?;
+        let mentions = count_mentions(store).await.map_err(Failure::unavailable)?;
         if mentions > known {
             say(&format!("{mentions} mentions stored, {} new", mentions - known));
         }
         known = mentions;
     }
     Ok(())
+}
+
+async fn count_mentions(store: &Store) -> Result<u64, StoreError> {
+    let mut answer = String::new();
+    let mut chunks = std::pin::pin!(store.sql("SELECT count() FROM mentions", "TabSeparated")?);
+    while let Some(chunk) = chunks.next().await {
+        answer.push_str(&String::from_utf8_lossy(&chunk?));
+    }
+    Ok(answer.trim().parse().unwrap_or(0))
 }
 
 /// True where a public source can be reached.

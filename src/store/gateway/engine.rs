@@ -140,7 +140,13 @@ impl Engine {
     /// Runs a statement. Its result comes in `format` piece by piece, or, with `whole`, as one piece, so that
     /// an error can only come before the first byte. Dropping the result stops a SELECT; a statement that
     /// writes goes on to its end.
-    pub(super) async fn query(&self, session: Session, sql: String, format: String, whole: bool) -> Result<Rows, Exception> {
+    pub(super) async fn query(
+        &self,
+        session: Session,
+        sql: String,
+        format: String,
+        whole: bool,
+    ) -> Result<Rows, Exception> {
         let slot = self.slot().await?;
         let tag = self.tag();
         let cancel = sql::is_select(&sql).then(|| CancelOnDrop { tag: tag.clone(), control: self.control.clone() });
@@ -163,7 +169,12 @@ impl Engine {
     }
 
     /// Starts an INSERT whose data follows in `format`. Dropping it before its end gives it up.
-    pub(super) async fn insert(&self, session: Session, statement: String, format: String) -> Result<Insert, Exception> {
+    pub(super) async fn insert(
+        &self,
+        session: Session,
+        statement: String,
+        format: String,
+    ) -> Result<Insert, Exception> {
         let slot = self.slot().await?;
         let (data, mut pieces) = mpsc::channel(PIECES);
         let (sender, result) = oneshot::channel();

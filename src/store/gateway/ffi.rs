@@ -305,7 +305,12 @@ impl Connection {
     }
 
     /// Runs `sql` and returns its whole result in `format`.
-    pub(super) fn query(&mut self, sql: &str, format: &str, parameters: &Parameters) -> Result<(Bytes, Progress), Exception> {
+    pub(super) fn query(
+        &mut self,
+        sql: &str,
+        format: &str,
+        parameters: &Parameters,
+    ) -> Result<(Bytes, Progress), Exception> {
         let result = RawParameters::new(parameters).call(self.api.query, self.raw, sql, format);
         let result = QueryResult::new(&self.api, result)?;
         Ok((result.data(), result.progress()))
@@ -320,7 +325,12 @@ impl Connection {
     }
 
     /// Starts `INSERT INTO ...` (without FORMAT and data); the data follows in `format`.
-    pub(super) fn insert(&mut self, sql: &str, format: &str, parameters: &Parameters) -> Result<InsertStream<'_>, Exception> {
+    pub(super) fn insert(
+        &mut self,
+        sql: &str,
+        format: &str,
+        parameters: &Parameters,
+    ) -> Result<InsertStream<'_>, Exception> {
         let raw = RawParameters::new(parameters).call(self.api.insert, self.raw, sql, format);
         let stream = InsertStream { connection: self, raw };
         match stream.error() {

@@ -325,7 +325,8 @@ enum Statement {
 }
 
 /// Puts the statement together from the URL and the body, and finds where the data of an INSERT begins.
-async fn read_statement(query: &str, mut body: Bodied) -> Result<Statement, Exception> {
+async fn read_statement(query: &str, body: Bodied) -> Result<Statement, Exception> {
+    let mut body: Bodied = Box::pin(body.fuse());
     let mut head = BytesMut::from(query);
     let mut complete = false;
     while !complete {

@@ -20,6 +20,7 @@
 //!
 //! There are two users: the owner, and a reader for BI tools, who can read tables and nothing else.
 
+mod access;
 mod blocks;
 mod config;
 mod encoding;
@@ -35,8 +36,14 @@ use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, ti
 use hearken_connectors::secret::Secret;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::Semaphore,
+    task::JoinSet,
+};
 
+pub use access::Access;
 pub use ffi::{LibraryError, find_library};
 
 use engine::Engine;
@@ -102,9 +109,81 @@ pub enum GatewayError {
         /// Why.
         error: io::Error,
     },
+    /// The data directory cannot be used.
+    #[error("cannot use `{}`: {error}", data.display())]
+    Data {
+        /// The data directory.
+        data: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// A statement does not stop.
     #[error("ClickHouse did not stop within {} seconds; what was acknowledged is on disk", 2 * GRACE.as_secs())]
     Stop,
+}
+
+/// Name of the environment variable that tells the gateway to stop when its standard input ends: its parent holds
+/// the other end, so it ends with the parent, however that goes.
+pub(super) const PARENT: &str = "HEARKEN_CLICKHOUSE_PARENT";
+
+/// Runs the gateway as a process of its own (`hearken clickhouse`) with the users and the address that [`Access`]
+/// keeps in `data`, until SIGTERM, ctrl-c, or the end of its parent. Calls `bound` with the address once it answers.
+///
+/// With port 0 it listens where it listened last, if it can.
+pub async fn run(
+    data: PathBuf,
+    mut listen: SocketAddr,
+    library: Option<PathBuf>,
+    bound: impl FnOnce(SocketAddr),
+) -> Result<(), GatewayError> {
+    let unusable = |error| GatewayError::Data { data: data.clone(), error };
+    let mut access = Access::open(&data).map_err(unusable)?;
+    if listen.port() == 0
+        && let Some(last) = access.address
+        && last.ip() == listen.ip()
+        && TcpListener::bind(last).await.is_ok()
+    {
+        listen = last;
+    }
+    let options = GatewayOptions {
+        data: data.clone(),
+        listen,
+        allow_remote: false,
+        library,
+        owner: access.owner.clone(),
+        reader: Some(access.reader.clone()),
+    };
+    let shutdown = stop_requested().map_err(unusable)?;
+    let keep = |address| {
+        if access.address != Some(address) {
+            access.address = Some(address);
+            if let Err(error) = access.save(&data) {
+                tracing::warn!(%error, "cannot keep the address for other commands");
+            }
+        }
+        bound(address);
+    };
+    serve(options, keep, shutdown).await
+}
+
+/// Resolves when the process is asked to stop, or its parent is gone.
+fn stop_requested() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let parent_gone = async {
+        if std::env::var_os(PARENT).is_none() {
+            return std::future::pending().await;
+        }
+        let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+    };
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            // A terminal sends this to parent and child alike; the parent then decides when the child stops.
+            _ = interrupt.recv(), if std::env::var_os(PARENT).is_none() => {}
+            () = parent_gone => {}
+        }
+    })
 }
 
 /// Runs the gateway until `shutdown` resolves; then finishes or stops what runs and closes the engine.
