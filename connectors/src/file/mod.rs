@@ -44,6 +44,8 @@ mod record;
 mod records;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::fs::File;
