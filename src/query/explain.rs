@@ -59,10 +59,10 @@ impl Matcher {
         self.each_find(&normal, |term, part, span| {
             let folded = if part == Part::Words { &normal.words } else { &normal.names };
             let place = folded.origin(span).and_then(|(field, bytes)| in_characters(fields, field, bytes));
-            if let (Some(places), Some(place)) = (places.get_mut(term), place) {
-                if !places.contains(&place) {
-                    places.push(place);
-                }
+            if let (Some(places), Some(place)) = (places.get_mut(term), place)
+                && !places.contains(&place)
+            {
+                places.push(place);
             }
         });
         self.brands.iter().map(|brand| explain(&brand.name, &brand.query, &places)).collect()

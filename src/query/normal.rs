@@ -117,9 +117,8 @@ impl Folded {
     fn push_mark(&mut self, mark: char) {
         let class = canonical_combining_class(mark);
         let mut at = self.bytes.len();
-        while class != 0 {
-            let before = self.bytes.get(..at).and_then(last_char);
-            let Some(before) = before.filter(|c| canonical_combining_class(*c) > class) else { break };
+        let mark_before = |at: usize| self.bytes.get(..at).and_then(last_char).filter(|_| class != 0);
+        while let Some(before) = mark_before(at).filter(|c| canonical_combining_class(*c) > class) {
             at -= before.len_utf8();
         }
         self.bytes.splice(at..at, mark.encode_utf8(&mut [0; 4]).bytes());
@@ -134,7 +133,9 @@ impl Folded {
         let (first, second) = (u32::from(previous), u32::from(c));
         let syllable = match (first, second) {
             (LEAD..=0x1112, VOWEL..=0x1175) => Some(SYLLABLE + ((first - LEAD) * 21 + second - VOWEL) * 28),
-            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE) % 28 == 0 => Some(first + second - TAIL),
+            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE).is_multiple_of(28) => {
+                Some(first + second - TAIL)
+            }
             _ => None,
         };
         let is_next = || self.bytes.ends_with(previous.encode_utf8(&mut [0; 4]).as_bytes());
