@@ -56,7 +56,9 @@ async fn insert_and_read_back(table: &str, compression: Compression) {
     let sql = format!("SELECT ?fields FROM {table} FINAL ORDER BY published_at");
     let read: Vec<Mention> = client.query(&sql).fetch_all().await.unwrap();
     assert!(read == rows);
-    let half = format!("SELECT count() FROM {table} WHERE published_at >= {{from:Int64}} AND brand LIKE ?");
+    let half = format!(
+        "SELECT count() FROM {table} WHERE published_at >= fromUnixTimestamp64Milli({{from:Int64}}) AND brand LIKE ?"
+    );
     let half = client.query(&half).param("from", 1_700_000_050_000_i64).bind("brand%").fetch_one::<u64>().await;
     assert_eq!(half.unwrap(), 50_000);
 }

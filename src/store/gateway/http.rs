@@ -147,6 +147,9 @@ impl Handler {
         headers: &HeaderMap,
         answer: &Answer,
     ) -> Result<Response<Body>, Exception> {
+        if sql.trim().is_empty() {
+            return Err(Exception::new(Exception::SYNTAX_ERROR, "Syntax error: Empty query"));
+        }
         if sql::has_second_statement(&sql) {
             let message = "Syntax error (Multi-statements are not allowed)";
             return Err(Exception::new(Exception::SYNTAX_ERROR, message));
