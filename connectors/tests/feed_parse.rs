@@ -91,23 +91,24 @@ fn real_feeds_are_read_whole() {
         let bytes = std::fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         let page = read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let expected = if path.extension().is_some_and(|extension| extension == "json") {
+        let items: Vec<String> = if path.extension().is_some_and(|extension| extension == "json") {
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            value["items"].as_array().unwrap().len()
+            value["items"].as_array().unwrap().iter().map(ToString::to_string).collect()
         } else {
-            ["<item>", "<item ", "<entry>", "<entry "].iter().map(|tag| text.matches(tag).count()).sum()
+            let text = text.replace("<entry", "<item").replace("<items", "").replace("<item ", "<item>");
+            text.split("<item>").skip(1).map(str::to_owned).collect()
         };
-        assert_eq!(page.items.len(), expected, "{}", path.display());
+        assert_eq!(page.items.len(), items.len(), "{}", path.display());
+        let dates = ["pubDate", "published", "updated", "date"];
+        let undated = items.iter().filter(|item| !dates.iter().any(|date| item.contains(date))).count();
+        let taken_as_now = page.items.iter().filter(|heard| heard.message.published_at == heard.message.observed_at);
+        assert_eq!(taken_as_now.count(), undated, "{}", path.display());
         assert_eq!(page.poison, [], "{}", path.display());
         for heard in &page.items {
             let message = &heard.message;
             assert!(!message.text.is_empty() || !message.title.is_empty(), "{}: {message:?}", path.display());
-            let dated = text.contains("pubDate")
-                || text.contains("published")
-                || text.contains("dc:date")
-                || text.contains("updated");
-            let sane = ("2005-01-01T00:00:00Z".parse::<Timestamp>().unwrap())..message.observed_at;
-            assert!(!dated || sane.contains(&message.published_at), "{}: {}", path.display(), message.published_at);
+            let oldest: Timestamp = "2005-01-01T00:00:00Z".parse().unwrap();
+            assert!(message.published_at > oldest, "{}: {message:?}", path.display());
             assert!(
                 !message.text.contains("</") && !message.title.contains("&amp;"),
                 "{}: {message:?}",

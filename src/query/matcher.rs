@@ -34,7 +34,7 @@ pub(super) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
-    Clause { clause: Clause, term: usize },
+    Clause { clause: Clause, written: String, term: usize },
 }
 
 /// What is searched of a message.
@@ -141,9 +141,8 @@ impl Matcher {
             let Some(brand) = self.brands.get(index).filter(|brand| brand.query.is_true(&is_found)) else { continue };
             let mut clauses = Vec::new();
             brand.query.each_reason(true, &is_found, &mut |clause| {
-                let clause = clause.to_string();
-                if !clauses.contains(&clause) {
-                    clauses.push(clause);
+                if !clauses.iter().any(|known| known == clause) {
+                    clauses.push(clause.to_owned());
                 }
             });
             matches.push(Match { brand: index, clauses });
@@ -207,7 +206,7 @@ fn compile(expr: Expr, term: &mut impl FnMut(&Clause) -> usize) -> Node {
         Expr::And(items) => Node::And(items.into_iter().map(|item| compile(item, term)).collect()),
         Expr::Or(items) => Node::Or(items.into_iter().map(|item| compile(item, term)).collect()),
         Expr::Not(item) => Node::Not(Box::new(compile(*item, term))),
-        Expr::Clause(clause) => Node::Clause { term: term(&clause), clause },
+        Expr::Clause(clause) => Node::Clause { term: term(&clause), written: clause.to_string(), clause },
     }
 }
 
@@ -227,10 +226,10 @@ impl Node {
         &'a self,
         truth: bool,
         is_found: &impl Fn(usize) -> bool,
-        reason: &mut impl FnMut(&'a Clause),
+        reason: &mut impl FnMut(&'a str),
     ) {
         match self {
-            Self::Clause { clause, .. } if truth => reason(clause),
+            Self::Clause { written, .. } if truth => reason(written),
             Self::Clause { .. } => {}
             Self::Not(item) => item.each_reason(!truth, is_found, reason),
             Self::And(items) | Self::Or(items) => items

@@ -116,9 +116,11 @@ impl Folded {
     /// Appends a combining mark where the canonical order puts it (Unicode 16, section 3.11).
     fn push_mark(&mut self, mark: char) {
         let class = canonical_combining_class(mark);
-        let tail = str::from_utf8(self.bytes.get(self.bytes.len().saturating_sub(64)..).unwrap_or_default());
-        let later = tail.unwrap_or_default().chars().rev().take_while(|c| canonical_combining_class(*c) > class);
-        let at = self.bytes.len() - if class == 0 { 0 } else { later.map(char::len_utf8).sum::<usize>() };
+        let mut at = self.bytes.len();
+        let mark_before = |at: usize| self.bytes.get(..at).and_then(last_char).filter(|_| class != 0);
+        while let Some(before) = mark_before(at).filter(|c| canonical_combining_class(*c) > class) {
+            at -= before.len_utf8();
+        }
         self.bytes.splice(at..at, mark.encode_utf8(&mut [0; 4]).bytes());
     }
 
@@ -131,7 +133,9 @@ impl Folded {
         let (first, second) = (u32::from(previous), u32::from(c));
         let syllable = match (first, second) {
             (LEAD..=0x1112, VOWEL..=0x1175) => Some(SYLLABLE + ((first - LEAD) * 21 + second - VOWEL) * 28),
-            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE) % 28 == 0 => Some(first + second - TAIL),
+            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE).is_multiple_of(28) => {
+                Some(first + second - TAIL)
+            }
             _ => None,
         };
         let is_next = || self.bytes.ends_with(previous.encode_utf8(&mut [0; 4]).as_bytes());
@@ -147,6 +151,12 @@ impl Folded {
             }
         }
     }
+}
+
+fn last_char(bytes: &[u8]) -> Option<char> {
+    let is_start = |byte: &u8| byte & 0xc0 != 0x80;
+    let start = bytes.iter().rposition(is_start)?;
+    str::from_utf8(bytes.get(start..)?).ok()?.chars().next()
 }
 
 /// The word that is being written.
@@ -424,13 +434,10 @@ fn add_folded_name(names: &mut Folded, name: &str) {
 /// a federated handle). It ends where a script begins that does not separate words, unless it
 /// began in one.
 pub(super) fn handle_end(text: &str) -> usize {
-    let is_spaced = |c: char| matches!(class(c), Class::Letter) || c == '_';
+    let is_spaced = |c: char| c == '_' || folded_class(c) == Class::Letter;
     let Some(first) = text.chars().next() else { return 0 };
-    let is_part = |c: char| {
-        is_spaced(c)
-            || is_mark_or_ignorable(c)
-            || (!is_spaced(first) && matches!(class(c), Class::Ideograph | Class::Hangul))
-    };
+    let is_unspaced = |c: char| matches!(folded_class(c), Class::Ideograph | Class::Hangul);
+    let is_part = |c: char| is_spaced(c) || is_mark_or_ignorable(c) || (!is_spaced(first) && is_unspaced(c));
     if !is_part(first) || is_mark_or_ignorable(first) {
         return 0;
     }
@@ -463,6 +470,14 @@ pub(super) fn hashtag_end(text: &str) -> usize {
         return 0;
     }
     text.find(|c| !is_part(c)).unwrap_or(text.len())
+}
+
+/// The class of what a character folds to.
+fn folded_class(c: char) -> Class {
+    match folded(c) {
+        Folding::One(_, class) | Folding::Two([(_, class), _]) if !c.is_ascii() => class,
+        _ => class(c),
+    }
 }
 
 fn is_mark_or_ignorable(c: char) -> bool {

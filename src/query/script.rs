@@ -85,7 +85,7 @@ pub(super) fn is_cyrillic(c: char) -> bool {
 
 /// Arabic letters, between which a half-space may stand for a space or for nothing.
 pub(super) fn is_arabic(c: char) -> bool {
-    matches!(c, '\u{620}'..='\u{64a}' | '\u{66e}'..='\u{6d3}' | '\u{6d5}'..='\u{6ff}' | '\u{750}'..='\u{77f}')
+    matches!(c, '\u{620}'..='\u{6ff}' | '\u{750}'..='\u{77f}') && c.is_alphabetic()
 }
 
 /// Gives the characters under which `c` is found: compatibility decomposition (NFKD), full case

@@ -30,7 +30,7 @@
 //!   again. Only when every feed that was asked fails, the poll fails.
 //! - A feed that has moved for good is asked at its new address as long as that works. One that is
 //!   gone (410) is reported once and not asked again.
-//! - Unchanged feeds cost one conditional request, a host is asked once a second, and a server's
+//! - Unchanged feeds cost one conditional request, a host is asked four times a second at most, and a server's
 //!   `Retry-After` holds across restarts.
 
 mod date;
@@ -74,8 +74,9 @@ const CONCURRENCY: usize = 8;
 /// A batch with this many messages is handed over before the remaining feeds are asked.
 const ENOUGH_MESSAGES: usize = 1000;
 
-/// Requests to a host in a row before the limit of one a second applies.
-const BURST: NonZeroU32 = NonZeroU32::new(8).unwrap();
+/// Requests to a host, a second, and how many may come at once after a pause.
+const RATE: NonZeroU32 = NonZeroU32::new(4).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 const ACCEPT: &str = "application/atom+xml, application/rss+xml, application/feed+json, application/rdf+xml, \
                       application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8, */*;q=0.1";
@@ -211,7 +212,7 @@ impl FeedConnector {
 
     async fn fetch(&self, url: &Url, address: &Url, feed: Option<&FeedPosition>) -> Result<Answer, ConnectorError> {
         let host = address.host_str().unwrap_or_default();
-        let limits = self.http.limits(&format!("feed {host}"), Quota::per_second(NonZeroU32::MIN).allow_burst(BURST));
+        let limits = self.http.limits(&format!("feed {host}"), Quota::per_second(RATE).allow_burst(BURST));
         let validators = feed.map(|feed| (feed.etag.as_deref(), feed.last_modified.as_deref())).unwrap_or_default();
         let request = self.http.get(address, &limits).accept(ACCEPT).if_changed(validators.0, validators.1);
         let response = request.send().await?;

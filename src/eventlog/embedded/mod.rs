@@ -26,6 +26,8 @@
 
 mod batch;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
