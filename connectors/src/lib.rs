@@ -10,6 +10,7 @@ pub mod contract;
 pub mod feed;
 pub mod file;
 pub mod http;
+pub mod mastodon;
 pub mod message;
 pub mod registry;
 pub mod secret;

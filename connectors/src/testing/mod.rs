@@ -3,7 +3,9 @@
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod conformance;
+mod mastodon;
 mod server;
 
 pub use conformance::{Scenario, conform};
+pub use mastodon::MastodonTimeline;
 pub use server::{Answer, Request, Server};

@@ -51,6 +51,12 @@ impl Answer {
         self
     }
 
+    /// This body instead.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Claims this `Content-Length`, whatever the body's.
     pub fn claiming_length(mut self, length: usize) -> Self {
         self.length = Some(length);
