@@ -182,6 +182,9 @@ fn name_of(error: &Error) -> String {
         Error::SchemaMismatch(text) => text.clone(),
         Error::RowNotFound => "no row came back".to_owned(),
         Error::NotEnoughData => "the answer ended too early".to_owned(),
+        Error::InvalidColumnsHeader(_) => "the columns of the answer could not be read".to_owned(),
+        Error::InvalidUtf8Encoding(_) => "the answer holds text that is not UTF-8".to_owned(),
+        Error::Custom(_) => "a value of the answer could not be read".to_owned(),
         _ => "the answer could not be read".to_owned(),
     }
 }
