@@ -176,8 +176,8 @@ impl Store {
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), LogError> {
         let from = from.max(extent.first);
-        let up_to_from = self.batches.range(batch_key(partition, extent.first)..=batch_key(partition, from));
-        let start = match up_to_from.rev().next() {
+        let mut up_to_from = self.batches.range(batch_key(partition, extent.first)..=batch_key(partition, from));
+        let start = match up_to_from.next_back() {
             Some(containing) => base(&containing.key().map_err(|error| unreadable(partition, from, &error))?),
             None => from,
         };
