@@ -16,11 +16,11 @@ use clickhouse::{Client, Compression, RowOwned, RowRead};
 use futures::Stream;
 use hearken_connectors::secret::Secret;
 
+pub mod child;
 mod error;
 pub mod gateway;
 mod migrate;
 mod native;
-pub mod child;
 pub mod rows;
 
 pub use error::{Cause, StoreError};
