@@ -88,13 +88,7 @@ impl Scored {
         self.matches.iter().any(|matched| matched.brand == brand)
     }
 
-    fn row<'a>(
-        &'a self,
-        brand: &'a Brand,
-        matched: &'a [String],
-        deleted: bool,
-        scorer: &'a Scorer,
-    ) -> MentionRow<'a> {
+    fn row<'a>(&'a self, brand: &'a Brand, matched: &'a [String], deleted: bool, scorer: &'a Scorer) -> MentionRow<'a> {
         let Self { message, score, at, .. } = self;
         let Message { author, engagement, .. } = message;
         let observed_at = message.observed_at.as_millisecond();

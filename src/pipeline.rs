@@ -94,8 +94,7 @@ pub async fn run(pipeline: Arc<Pipeline>, stop: CancellationToken) -> Result<(),
 async fn process(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Offsets, TaskError> {
     let offsets = Offsets::covering(&records);
     let work = pipeline.clone();
-    let (scored, poison) =
-        tokio::task::spawn_blocking(move || work.score(&records)).await.map_err(TaskError::retry)?;
+    let (scored, poison) = tokio::task::spawn_blocking(move || work.score(&records)).await.map_err(TaskError::retry)?;
     let dead_letters = poison.iter().map(DeadLetter::record).collect::<Result<Vec<_>, _>>();
     pipeline.log.append(Topic::DeadLetter, dead_letters.map_err(TaskError::retry)?).await.map_err(TaskError::retry)?;
     pipeline.insert(&scored).await?;
@@ -116,7 +115,8 @@ impl Pipeline {
         for record in records {
             match serde_json::from_slice::<Message>(&record.value) {
                 Ok(message) => {
-                    let matches = if message.deleted { Vec::new() } else { self.matcher.matches(&message, &mut scratch) };
+                    let matches =
+                        if message.deleted { Vec::new() } else { self.matcher.matches(&message, &mut scratch) };
                     if matches.is_empty() && message.version == 0 && !message.deleted {
                         continue;
                     }
@@ -151,11 +151,7 @@ impl Pipeline {
 
 fn dead_letter(record: &Delivered, error: &serde_json::Error, at: Timestamp) -> DeadLetter {
     let origin = format!("{}/{}/{}", record.topic.name(), record.partition, record.offset);
-    let reason = format!(
-        "not a message: {:?} error at line {}, column {}",
-        error.classify(),
-        error.line(),
-        error.column()
-    );
+    let reason =
+        format!("not a message: {:?} error at line {}, column {}", error.classify(), error.line(), error.column());
     DeadLetter { source: "pipeline".to_owned(), at, poison: Poison { origin, reason, payload: record.value.clone() } }
 }

@@ -4,6 +4,9 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -46,21 +49,34 @@ fn embedded_options() -> EmbeddedOptions {
 
 /// Runs a test against each log.
 async fn for_each_log(test: impl AsyncFn(Place)) {
+    for_local_logs(&test).await;
+    if let Some(broker) = Broker::shared().await {
+        println!("Kafka log");
+        test(Place::Kafka(kafka_options(&broker.bootstrap))).await;
+    }
+}
+
+/// Runs a test that needs to know how many records there are against each log.
+async fn for_each_log_that_counts(test: impl AsyncFn(Place)) {
+    for_local_logs(&test).await;
+    if let Some(broker) = Broker::shared().await.and_then(Broker::apache) {
+        println!("Kafka log");
+        test(Place::Kafka(kafka_options(&broker.bootstrap))).await;
+    }
+}
+
+async fn for_local_logs(test: impl AsyncFn(Place)) {
     println!("memory log");
     test(Place::Memory(Arc::new(MemoryLog::new(PARTITIONS)))).await;
     println!("embedded log");
     test(Place::Embedded(TempDir::new().unwrap())).await;
-    if let Some(broker) = Broker::shared().await {
-        println!("Kafka log");
-        test(Place::Kafka(kafka_options(broker))).await;
-    }
 }
 
 /// A corner of the broker that no other test uses.
-fn kafka_options(broker: &Broker) -> KafkaOptions {
+fn kafka_options(bootstrap: &str) -> KafkaOptions {
     static CORNERS: AtomicU32 = AtomicU32::new(0);
     KafkaOptions {
-        brokers: broker.bootstrap.clone(),
+        brokers: bootstrap.to_owned(),
         prefix: format!("test-{}.", CORNERS.fetch_add(1, Ordering::Relaxed)),
         partitions: PARTITIONS,
         replication: 1,
@@ -186,7 +202,7 @@ async fn groups_do_not_disturb_each_other() {
 
 #[tokio::test]
 async fn everything_survives_opening_again() {
-    for_each_log(async |place| {
+    for_each_log_that_counts(async |place| {
         let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         log.append(Topic::Cursors, vec![record("feed", "1"), record("feed", "2")]).await.unwrap();
@@ -207,7 +223,7 @@ async fn everything_survives_opening_again() {
 
 #[tokio::test]
 async fn members_share_the_partitions_and_take_over() {
-    for_each_log(async |place| {
+    for_each_log_that_counts(async |place| {
         let log = place.open().await;
         let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
         let mut two = log.subscribe("readers", MESSAGES).await.unwrap();
@@ -287,7 +303,7 @@ async fn a_paused_member_gets_nothing_and_stays() {
 
 #[tokio::test]
 async fn commits_of_partitions_of_others_are_ignored() {
-    for_each_log(async |place| {
+    for_each_log_that_counts(async |place| {
         let log = place.open().await;
         log.append(Topic::Messages, numbered(0..100)).await.unwrap();
         let mut one = log.subscribe("readers", MESSAGES).await.unwrap();
@@ -325,7 +341,7 @@ async fn a_compacted_topic_has_the_latest_of_every_key() {
 
 #[tokio::test]
 async fn lag_counts_what_is_not_committed() {
-    for_each_log(async |place| {
+    for_each_log_that_counts(async |place| {
         let log = place.open().await;
         let topics = &[Topic::Messages, Topic::Backfill];
         assert_eq!(log.lag("readers", topics).await.unwrap(), 0);
@@ -345,7 +361,7 @@ async fn lag_counts_what_is_not_committed() {
 
 #[tokio::test]
 async fn rewind_starts_from_the_beginning() {
-    for_each_log(async |place| {
+    for_each_log_that_counts(async |place| {
         let log = place.open().await;
         log.append(Topic::Messages, numbered(0..50)).await.unwrap();
         let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
@@ -453,4 +469,142 @@ async fn many_append_at_the_same_time() {
         }
     })
     .await;
+}
+
+/// What the child of the crash test does: appends for ever, and says what was acknowledged.
+async fn append_until_killed(dir: &Path) {
+    let log = Arc::new(EmbeddedLog::open(dir, embedded_options()).unwrap());
+    let lag = log.lag("nobody", MESSAGES).await.unwrap();
+    let appender = |number: u64| {
+        let log = log.clone();
+        async move {
+            for i in (lag + number * 1_000_000_000..).step_by(100) {
+                log.append(Topic::Messages, numbered(i..i + 100)).await.unwrap();
+                // One write: a line is there as a whole or not at all.
+                std::io::stdout().write_all(format!("ack {i}\n").as_bytes()).unwrap();
+            }
+        }
+    };
+    futures::future::join3(appender(1), appender(2), appender(3)).await;
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_by_kill_9() {
+    const CHILD: &str = "HEARKEN_TEST_APPEND_UNTIL_KILLED";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return append_until_killed(Path::new(&dir)).await;
+    }
+    let dir = TempDir::new().unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..5 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "nothing_acknowledged_is_lost_by_kill_9", "--nocapture"])
+            .env(CHILD, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Kills in the middle of the work, later in every round.
+        let acks = 20 + round * 40;
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ack = |line: String| line.strip_prefix("ack ").map(|number| number.parse::<u64>().unwrap());
+        let mut seen = lines.by_ref().map_while(Result::ok).filter_map(ack);
+        acknowledged.extend(seen.by_ref().take(acks));
+        child.kill().unwrap();
+        acknowledged.extend(seen);
+        child.wait().unwrap();
+    }
+    assert!(acknowledged.len() >= 500, "{} appends", acknowledged.len());
+
+    let log = EmbeddedLog::open(dir.path(), embedded_options()).unwrap();
+    let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+    let mut present = BTreeSet::new();
+    loop {
+        let delivered = member.poll(10_000, Duration::ZERO).await.unwrap();
+        if delivered.is_empty() {
+            break;
+        }
+        present.extend(numbers(&delivered));
+    }
+    let missing = acknowledged.iter().flat_map(|from| *from..from + 100).filter(|number| !present.contains(number));
+    assert_eq!(missing.count(), 0);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_which_directory_is_taken() {
+    let dir = TempDir::new().unwrap();
+    let _first = EmbeddedLog::open(dir.path(), embedded_options()).unwrap();
+    let Err(LogError::Unusable(reason)) = EmbeddedLog::open(dir.path(), embedded_options()) else {
+        panic!("the directory is taken");
+    };
+    assert!(reason.contains(&dir.path().display().to_string()), "{reason}");
+    assert!(reason.contains("another process"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_directory_keeps_its_number_of_partitions() {
+    let dir = TempDir::new().unwrap();
+    EmbeddedLog::open(dir.path(), embedded_options()).unwrap().append(Topic::Messages, numbered(0..100)).await.unwrap();
+    let log = EmbeddedLog::open(dir.path(), EmbeddedOptions { partitions: 1, ..embedded_options() }).unwrap();
+    log.append(Topic::Messages, numbered(100..200)).await.unwrap();
+    let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+    let mut partition_of = BTreeMap::new();
+    for record in take(&mut *member, 200).await {
+        assert_eq!(*partition_of.entry(record.key.clone()).or_insert(record.partition), record.partition);
+    }
+}
+
+#[tokio::test]
+async fn an_absent_broker_is_unavailable_and_a_wrong_name_unusable() {
+    let options = |brokers: String| kafka_options(&brokers);
+    let (absent, unknown) = tokio::join!(
+        KafkaLog::connect(options(format!("127.0.0.1:{}", support::free_port()))),
+        KafkaLog::connect(options("no-such-host.invalid:9092".into())),
+    );
+    assert!(matches!(absent.map(drop), Err(LogError::Unavailable(_))));
+    let Err(LogError::Unusable(reason)) = unknown.map(drop) else { panic!("no such host") };
+    assert!(reason.contains("no-such-host.invalid") && reason.contains("brokers"), "{reason}");
+
+    let promises = KafkaOptions {
+        client: [("acks".to_owned(), "0".to_owned())].into(),
+        ..options(format!("127.0.0.1:{}", support::free_port()))
+    };
+    let Err(LogError::Unusable(reason)) = KafkaLog::connect(promises).await.map(drop) else { panic!("acks") };
+    assert!(reason.contains("`acks`"), "{reason}");
+    let misspelt = KafkaOptions {
+        client: [("security.protokol".to_owned(), "ssl".to_owned())].into(),
+        ..options(format!("127.0.0.1:{}", support::free_port()))
+    };
+    let Err(LogError::Unusable(reason)) = KafkaLog::connect(misspelt).await.map(drop) else { panic!("misspelt") };
+    assert!(reason.contains("security.protokol"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_killed_broker_loses_nothing_and_is_found_again() {
+    let Some(broker) = Broker::start().await else { return };
+    let Some(broker) = broker.apache() else { return };
+    let log = KafkaLog::connect(kafka_options(&broker.bootstrap)).await.unwrap();
+    let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+    log.append(Topic::Messages, numbered(0..1_000)).await.unwrap();
+    let first = take(&mut *member, 500).await;
+    member.commit(&Offsets::covering(&first)).await.unwrap();
+
+    broker.kill9();
+    let started = Instant::now();
+    let refused = log.append(Topic::Messages, numbered(1_000..1_100)).await;
+    assert!(matches!(refused, Err(LogError::Unavailable(_))), "{refused:?}");
+    assert!(started.elapsed() < PATIENCE, "an append gives up after a while");
+    assert!(matches!(log.lag("readers", MESSAGES).await, Err(LogError::Unavailable(_))));
+
+    broker.restart().await;
+    let started = Instant::now();
+    while log.append(Topic::Messages, numbered(1_000..1_100)).await.is_err() {
+        assert!(started.elapsed() < PATIENCE, "the producer finds the broker again");
+    }
+    let mut seen = numbers(&first);
+    while seen.len() < 1_100 {
+        assert!(started.elapsed() < PATIENCE, "{} of 1100", seen.len());
+        if let Ok(delivered) = member.poll(1_000, Duration::from_millis(200)).await {
+            seen.extend(numbers(&delivered));
+        }
+    }
 }

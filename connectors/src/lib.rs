@@ -10,10 +10,13 @@ pub mod contract;
 pub mod feed;
 pub mod file;
 pub mod http;
+pub mod mastodon;
 pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};

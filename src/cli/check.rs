@@ -31,7 +31,8 @@ impl Check {
         config.check_sources(|source| app::connector(source, &http, None).map(drop)).map_err(Failure::configuration)?;
         let (brands, matcher) = app::compile(&config).map_err(Failure::configuration)?;
         config.check_examples(&matcher).map_err(Failure::configuration)?;
-        let right = format!("{} is right: {} brands, {} sources", session.config.display(), brands.len(), config.sources.len());
+        let right =
+            format!("{} is right: {} brands, {} sources", session.config.display(), brands.len(), config.sources.len());
         let mut findings = vec![Finding { what: "configuration".to_owned(), ok: true, detail: right }];
         if !self.offline {
             findings.push(finding("store", store(&config).await));

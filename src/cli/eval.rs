@@ -53,11 +53,7 @@ impl Eval {
             return EvalSource::HeldOut(vec![path]);
         }
         match path.extension().is_some_and(|extension| extension == "jsonl") {
-            true => EvalSource::Jsonl {
-                path,
-                text: self.text.clone(),
-                label: self.label.clone(),
-            },
+            true => EvalSource::Jsonl { path, text: self.text.clone(), label: self.label.clone() },
             false => EvalSource::Tsv(path),
         }
     }

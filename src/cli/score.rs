@@ -45,7 +45,8 @@ impl Score {
                 return Ok(());
             }
             // A text that is not UTF-8 is still a text: what cannot be read becomes U+FFFD.
-            let (language, sentiment) = scorer.score_text(String::from_utf8_lossy(&text).trim_end_matches(['\n', '\r']));
+            let (language, sentiment) =
+                scorer.score_text(String::from_utf8_lossy(&text).trim_end_matches(['\n', '\r']));
             output::json_line(&Line {
                 label: sentiment.label.as_str(),
                 score: sentiment.score,

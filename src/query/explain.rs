@@ -59,10 +59,10 @@ impl Matcher {
         self.each_find(&normal, |term, part, span| {
             let folded = if part == Part::Words { &normal.words } else { &normal.names };
             let place = folded.origin(span).and_then(|(field, bytes)| in_characters(fields, field, bytes));
-            if let (Some(places), Some(place)) = (places.get_mut(term), place) {
-                if !places.contains(&place) {
-                    places.push(place);
-                }
+            if let (Some(places), Some(place)) = (places.get_mut(term), place)
+                && !places.contains(&place)
+            {
+                places.push(place);
             }
         });
         self.brands.iter().map(|brand| explain(&brand.name, &brand.query, &places)).collect()
@@ -84,9 +84,9 @@ fn in_characters(fields: Fields<'_>, field: Field, bytes: Range<usize>) -> Optio
 fn explain(brand: &str, query: &Node, places: &[Vec<Place>]) -> Explanation {
     let is_found = |term: usize| places.get(term).is_some_and(|places| !places.is_empty());
     let mut clauses = Vec::new();
-    query.each_clause(&mut |clause, term| {
+    query.each_clause(&mut |clause, written, term| {
         clauses.push(ClauseReport {
-            clause: clause.to_string(),
+            clause: written.to_owned(),
             span: clause.span.clone(),
             places: places.get(term).cloned().unwrap_or_default(),
         });
@@ -100,9 +100,9 @@ fn explain(brand: &str, query: &Node, places: &[Vec<Place>]) -> Explanation {
 }
 
 impl Node {
-    fn each_clause<'a>(&'a self, give: &mut impl FnMut(&'a Clause, usize)) {
+    fn each_clause<'a>(&'a self, give: &mut impl FnMut(&'a Clause, &'a str, usize)) {
         match self {
-            Self::Clause { clause, term } => give(clause, *term),
+            Self::Clause { clause, written, term } => give(clause, written, *term),
             Self::Not(item) => item.each_clause(give),
             Self::And(items) | Self::Or(items) => items.iter().for_each(|item| item.each_clause(give)),
         }
@@ -111,8 +111,8 @@ impl Node {
     /// What would have to change for this to become `wanted`, which it is not.
     fn why_not(&self, wanted: bool, is_found: &impl Fn(usize) -> bool, reasons: &mut Vec<WhyNot>) {
         match self {
-            Self::Clause { clause, .. } if wanted => reasons.push(WhyNot::Missing(vec![clause.to_string()])),
-            Self::Clause { clause, .. } => reasons.push(WhyNot::Excluded(clause.to_string())),
+            Self::Clause { written, .. } if wanted => reasons.push(WhyNot::Missing(vec![written.clone()])),
+            Self::Clause { written, .. } => reasons.push(WhyNot::Excluded(written.clone())),
             Self::Not(item) => item.why_not(!wanted, is_found, reasons),
             Self::And(items) | Self::Or(items) => {
                 let mut inner = Vec::new();

@@ -63,8 +63,11 @@ fn dash(chars: &[char], span: Range<usize>) -> Result<Token, SyntaxError> {
     }
 }
 
-/// A phrase in quotation marks; inside, `\"` is a quotation mark and `\\` a backslash.
+/// A phrase in quotation marks, closed by a mark of the same sort: typed or typographic. Inside,
+/// `\"` is a quotation mark and `\\` a backslash.
 fn phrase(chars: &[char], start: usize) -> Result<Token, SyntaxError> {
+    let is_typed = chars.get(start) == Some(&'"');
+    let closes = |c: char| c == '"' || (!is_typed && QUOTES.contains(&c));
     let mut text = String::new();
     let mut at = start + 1;
     loop {
@@ -77,7 +80,7 @@ fn phrase(chars: &[char], start: usize) -> Result<Token, SyntaxError> {
                 text.push(*escaped);
                 at += 2;
             }
-            (Some(c), _) if QUOTES.contains(c) => break,
+            (Some(c), _) if closes(*c) => break,
             (Some(c), _) => {
                 text.push(*c);
                 at += 1;

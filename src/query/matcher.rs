@@ -34,7 +34,7 @@ pub(super) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
-    Clause { clause: Clause, term: usize },
+    Clause { clause: Clause, written: String, term: usize },
 }
 
 /// What is searched of a message.
@@ -103,7 +103,10 @@ impl Matcher {
             patterns.into_iter().for_each(|pattern| by_pattern.entry(pattern).or_default().push(term));
         }
         let (patterns, pattern_terms): (Vec<String>, _) = by_pattern.into_iter().unzip();
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).map_err(|error| {
+        // A prefilter looks for first bytes; here, most patterns begin with the same one, a space.
+        let mut automaton = AhoCorasick::builder();
+        automaton.match_kind(MatchKind::Standard).prefilter(false);
+        let automaton = automaton.build(&patterns).map_err(|error| {
             let reason = format!("all queries together are too large: {error}");
             QueryError { brand: String::new(), error: SyntaxError::new(0..0, reason) }
         })?;
@@ -138,9 +141,8 @@ impl Matcher {
             let Some(brand) = self.brands.get(index).filter(|brand| brand.query.is_true(&is_found)) else { continue };
             let mut clauses = Vec::new();
             brand.query.each_reason(true, &is_found, &mut |clause| {
-                let clause = clause.to_string();
-                if !clauses.contains(&clause) {
-                    clauses.push(clause);
+                if !clauses.iter().any(|known| known == clause) {
+                    clauses.push(clause.to_owned());
                 }
             });
             matches.push(Match { brand: index, clauses });
@@ -204,7 +206,7 @@ fn compile(expr: Expr, term: &mut impl FnMut(&Clause) -> usize) -> Node {
         Expr::And(items) => Node::And(items.into_iter().map(|item| compile(item, term)).collect()),
         Expr::Or(items) => Node::Or(items.into_iter().map(|item| compile(item, term)).collect()),
         Expr::Not(item) => Node::Not(Box::new(compile(*item, term))),
-        Expr::Clause(clause) => Node::Clause { term: term(&clause), clause },
+        Expr::Clause(clause) => Node::Clause { term: term(&clause), written: clause.to_string(), clause },
     }
 }
 
@@ -224,10 +226,10 @@ impl Node {
         &'a self,
         truth: bool,
         is_found: &impl Fn(usize) -> bool,
-        reason: &mut impl FnMut(&'a Clause),
+        reason: &mut impl FnMut(&'a str),
     ) {
         match self {
-            Self::Clause { clause, .. } if truth => reason(clause),
+            Self::Clause { written, .. } if truth => reason(written),
             Self::Clause { .. } => {}
             Self::Not(item) => item.each_reason(!truth, is_found, reason),
             Self::And(items) | Self::Or(items) => items

@@ -25,7 +25,8 @@ use std::ops::Range;
 use unicode_normalization::char::canonical_combining_class;
 
 use super::script::{
-    Class, class, fold, is_apostrophe, is_arabic, is_cyrillic, is_ignorable, is_regional_indicator, is_skin_tone,
+    Class, Folding, class, fold, folded, is_apostrophe, is_arabic, is_cyrillic, is_ignorable, is_regional_indicator,
+    is_skin_tone,
 };
 
 /// In front of a handle.
@@ -34,6 +35,27 @@ pub(super) const HANDLE: char = '\u{1}';
 pub(super) const HASHTAG: char = '\u{2}';
 /// After a handle or hashtag, and after the words of a field: nothing is found across it.
 pub(super) const END: char = '\n';
+
+/// By byte: what ASCII folds to, a letter, a digit or a space; 0 for `@`, `#` and all beyond ASCII.
+static ASCII: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[allow(clippy::indexing_slicing, reason = "a byte is less than 256")]
+        let slot = &mut table[byte as usize];
+        *slot = match byte {
+            b'@' | b'#' => 0,
+            _ if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
+            _ => b' ',
+        };
+        byte += 1;
+    }
+    table
+};
+
+fn folded_ascii(byte: u8) -> u8 {
+    ASCII.get(usize::from(byte)).copied().unwrap_or_default()
+}
 
 /// Part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,9 +116,11 @@ impl Folded {
     /// Appends a combining mark where the canonical order puts it (Unicode 16, section 3.11).
     fn push_mark(&mut self, mark: char) {
         let class = canonical_combining_class(mark);
-        let tail = str::from_utf8(self.bytes.get(self.bytes.len().saturating_sub(64)..).unwrap_or_default());
-        let later = tail.unwrap_or_default().chars().rev().take_while(|c| canonical_combining_class(*c) > class);
-        let at = self.bytes.len() - if class == 0 { 0 } else { later.map(char::len_utf8).sum::<usize>() };
+        let mut at = self.bytes.len();
+        let mark_before = |at: usize| self.bytes.get(..at).and_then(last_char).filter(|_| class != 0);
+        while let Some(before) = mark_before(at).filter(|c| canonical_combining_class(*c) > class) {
+            at -= before.len_utf8();
+        }
         self.bytes.splice(at..at, mark.encode_utf8(&mut [0; 4]).bytes());
     }
 
@@ -109,10 +133,13 @@ impl Folded {
         let (first, second) = (u32::from(previous), u32::from(c));
         let syllable = match (first, second) {
             (LEAD..=0x1112, VOWEL..=0x1175) => Some(SYLLABLE + ((first - LEAD) * 21 + second - VOWEL) * 28),
-            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE) % 28 == 0 => Some(first + second - TAIL),
+            (SYLLABLE..=0xd7a3, 0x11a8..=0x11c2) if (first - SYLLABLE).is_multiple_of(28) => {
+                Some(first + second - TAIL)
+            }
             _ => None,
         };
-        match syllable.and_then(char::from_u32) {
+        let is_next = || self.bytes.ends_with(previous.encode_utf8(&mut [0; 4]).as_bytes());
+        match syllable.and_then(char::from_u32).filter(|_| is_next()) {
             Some(syllable) => {
                 self.bytes.truncate(self.bytes.len() - previous.len_utf8());
                 self.push(syllable);
@@ -124,6 +151,12 @@ impl Folded {
             }
         }
     }
+}
+
+fn last_char(bytes: &[u8]) -> Option<char> {
+    let is_start = |byte: &u8| byte & 0xc0 != 0x80;
+    let start = bytes.iter().rposition(is_start)?;
+    str::from_utf8(bytes.get(start..)?).ok()?.chars().next()
 }
 
 /// The word that is being written.
@@ -148,8 +181,8 @@ pub(super) struct Normal {
     pub(super) names: Folded,
     with_origins: bool,
     open: Open,
-    /// The last character of the open word.
-    last: char,
+    /// The last character of the open word that is no mark.
+    base: char,
     /// An apostrophe stands after the open word.
     apostrophe: bool,
     /// A zero-width joiner stands after the open emoji.
@@ -163,7 +196,7 @@ impl Default for Normal {
             names: Folded::default(),
             with_origins: false,
             open: Open::Nothing,
-            last: ' ',
+            base: ' ',
             apostrophe: false,
             joiner: false,
         }
@@ -193,16 +226,14 @@ impl Normal {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
-            if byte.is_ascii_alphanumeric() {
-                self.trace(field, at..at + 1);
-                self.add_ascii(byte);
-                at += 1;
-            } else if matches!(byte, b'@' | b'#') {
+            if matches!(byte, b'@' | b'#') {
                 at += 1;
                 self.add_sigil(field, text, at, char::from(byte));
-            } else if byte.is_ascii() && byte != b'\'' && byte != b'`' {
-                self.close();
-                at += 1;
+            } else if byte.is_ascii() && !self.is_inner_apostrophe(char::from(byte)) {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let run = rest.iter().take_while(|byte| folded_ascii(**byte) != 0).count();
+                self.add_ascii(field, bytes, at..at + run);
+                at += run;
             } else {
                 let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
                 self.add_char(field, text, at, c);
@@ -238,17 +269,60 @@ impl Normal {
         self.joiner = false;
     }
 
-    fn add_ascii(&mut self, byte: u8) {
-        let byte = byte.to_ascii_lowercase();
-        if self.open != Open::Letters || self.apostrophe {
+    /// Whether this is an apostrophe that vanishes, if the word goes on after it.
+    fn is_inner_apostrophe(&self, c: char) -> bool {
+        is_apostrophe(c) && self.open == Open::Letters && is_cyrillic(self.base)
+    }
+
+    /// Adds a run of ASCII without `@` and `#`: letters and digits in lower case, one space for any
+    /// number of other characters. This is most of most texts, so the loop has no branches that
+    /// depend on the text.
+    fn add_ascii(&mut self, field: Field, bytes: &[u8], run: Range<usize>) {
+        let goes_on = self.open == Open::Nothing || (self.open == Open::Letters && !self.apostrophe);
+        if !goes_on {
             self.close();
-            self.open = Open::Letters;
         }
-        self.words.bytes.push(byte);
-        self.last = char::from(byte);
+        let out = &mut self.words.bytes;
+        let mut last = out.last().copied().unwrap_or(b' ');
+        let mut length = out.len();
+        out.resize(length + run.len(), 0);
+        for (at, byte) in run.clone().zip(bytes.get(run).unwrap_or_default()) {
+            let byte = folded_ascii(*byte);
+            if let Some(slot) = out.get_mut(length) {
+                *slot = byte;
+            }
+            if self.with_origins && byte != b' ' {
+                self.words.pieces.push(Piece { at: length, field, from: at..at + 1 });
+            }
+            length += usize::from(byte != b' ' || last != b' ');
+            last = byte;
+        }
+        out.truncate(length);
+        self.open = if last == b' ' { Open::Nothing } else { Open::Letters };
+        self.base = char::from(last);
+        self.apostrophe = false;
+        self.joiner = false;
     }
 
     fn add_char(&mut self, field: Field, text: &str, at: usize, c: char) {
+        let after = at + c.len_utf8();
+        match folded(c) {
+            Folding::Nothing => {}
+            Folding::One(c, class) => {
+                self.trace(field, at..after);
+                self.add_folded(c, class);
+            }
+            Folding::Two(both) => {
+                for (c, class) in both {
+                    self.trace(field, at..after);
+                    self.add_folded(c, class);
+                }
+            }
+            Folding::Special => self.add_special(field, text, at, c),
+        }
+    }
+
+    fn add_special(&mut self, field: Field, text: &str, at: usize, c: char) {
         let after = at + c.len_utf8();
         match c {
             '＠' | '﹫' => self.add_sigil(field, text, after, '@'),
@@ -258,25 +332,23 @@ impl Normal {
             '\u{e0020}'..='\u{e007f}' if self.open == Open::Emoji => self.words.push(c),
             _ if is_ignorable(c) => {}
             _ if is_skin_tone(c) && self.open == Open::Emoji => {}
-            _ if is_apostrophe(c) && self.open == Open::Letters && is_cyrillic(self.last) => self.apostrophe = true,
+            _ if self.is_inner_apostrophe(c) => self.apostrophe = true,
             _ => {
-                let previous = if self.open == Open::Nothing { ' ' } else { self.last };
+                let previous = if self.open == Open::Nothing { ' ' } else { self.base };
                 fold(c, previous, |folded| {
                     self.trace(field, at..after);
-                    self.add_folded(folded);
+                    self.add_folded(folded, class(folded));
                 });
             }
         }
     }
 
-    fn add_folded(&mut self, c: char) {
-        let class = class(c);
+    fn add_folded(&mut self, c: char, class: Class) {
         let open = match class {
             Class::Gap => return self.close(),
             Class::Mark => {
                 if self.open != Open::Nothing {
                     self.words.push_mark(c);
-                    self.last = c;
                 }
                 return;
             }
@@ -294,15 +366,15 @@ impl Normal {
         };
         if !goes_on {
             self.close();
-            self.last = ' ';
+            self.base = ' ';
         }
         // A second half closes the flag; the next one begins another.
         let is_whole_flag = goes_on && open == Open::HalfFlag;
         self.open = if is_whole_flag { Open::Emoji } else { open };
         self.apostrophe = false;
         self.joiner = false;
-        self.last = if open == Open::Hangul {
-            self.words.push_hangul(c, self.last)
+        self.base = if open == Open::Hangul {
+            self.words.push_hangul(c, self.base)
         } else {
             self.words.push(c);
             c
@@ -312,7 +384,7 @@ impl Normal {
     /// An `@` or `#`: a gap between words, and the start of a name unless it stands inside a word
     /// (an e-mail address, a fragment of a link).
     fn add_sigil(&mut self, field: Field, text: &str, after: usize, sigil: char) {
-        let is_inside_a_word = matches!(self.open, Open::Letters | Open::Hangul);
+        let is_inside_a_word = matches!(self.open, Open::Letters | Open::Hangul) && !self.apostrophe;
         self.close();
         let rest = text.get(after..).unwrap_or_default();
         let (length, mark) = if sigil == '@' { (handle_end(rest), HANDLE) } else { (hashtag_end(rest), HASHTAG) };
@@ -342,21 +414,16 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 fn add_folded_name(names: &mut Folded, name: &str) {
-    let mut last = ' ';
+    let mut base = ' ';
     for c in name.chars().filter(|c| !is_ignorable(*c)) {
-        fold(c, last, |folded| {
-            last = match class(folded) {
-                Class::Mark => {
-                    names.push_mark(folded);
-                    folded
-                }
-                Class::Hangul => names.push_hangul(folded, last),
-                Class::Gap if !u8::try_from(folded).is_ok_and(is_name_byte) => ' ',
-                _ => {
-                    names.push(folded);
-                    folded
-                }
-            };
+        fold(c, base, |folded| match class(folded) {
+            Class::Mark => names.push_mark(folded),
+            Class::Hangul => base = names.push_hangul(folded, base),
+            Class::Gap if !u8::try_from(folded).is_ok_and(is_name_byte) => {}
+            _ => {
+                names.push(folded);
+                base = folded;
+            }
         });
     }
 }
@@ -367,13 +434,10 @@ fn add_folded_name(names: &mut Folded, name: &str) {
 /// a federated handle). It ends where a script begins that does not separate words, unless it
 /// began in one.
 pub(super) fn handle_end(text: &str) -> usize {
-    let is_spaced = |c: char| matches!(class(c), Class::Letter) || c == '_';
+    let is_spaced = |c: char| c == '_' || folded_class(c) == Class::Letter;
     let Some(first) = text.chars().next() else { return 0 };
-    let is_part = |c: char| {
-        is_spaced(c)
-            || is_mark_or_ignorable(c)
-            || (!is_spaced(first) && matches!(class(c), Class::Ideograph | Class::Hangul))
-    };
+    let is_unspaced = |c: char| matches!(folded_class(c), Class::Ideograph | Class::Hangul);
+    let is_part = |c: char| is_spaced(c) || is_mark_or_ignorable(c) || (!is_spaced(first) && is_unspaced(c));
     if !is_part(first) || is_mark_or_ignorable(first) {
         return 0;
     }
@@ -406,6 +470,14 @@ pub(super) fn hashtag_end(text: &str) -> usize {
         return 0;
     }
     text.find(|c| !is_part(c)).unwrap_or(text.len())
+}
+
+/// The class of what a character folds to.
+fn folded_class(c: char) -> Class {
+    match folded(c) {
+        Folding::One(_, class) | Folding::Two([(_, class), _]) if !c.is_ascii() => class,
+        _ => class(c),
+    }
 }
 
 fn is_mark_or_ignorable(c: char) -> bool {

@@ -117,21 +117,23 @@ impl Expr {
         }
     }
 
-    /// Whether something has to be found for this to be true (or, with `truth` false, for this to
-    /// be false). A query that is true of an empty message would claim all that was ever said.
-    fn needs_a_find(&self, truth: bool) -> bool {
-        match (self, truth) {
-            (Self::Clause(_), truth) => truth,
-            (Self::Not(item), truth) => item.needs_a_find(!truth),
-            (Self::And(items), true) | (Self::Or(items), false) => items.iter().any(|item| item.needs_a_find(truth)),
-            (Self::And(items), false) | (Self::Or(items), true) => items.iter().all(|item| item.needs_a_find(truth)),
+    /// Whether this is true of a message in which nothing is found: such a query would claim all
+    /// that was ever said.
+    fn matches_nothing_found(&self) -> bool {
+        match self {
+            Self::Clause(_) => false,
+            Self::Not(item) => !item.matches_nothing_found(),
+            Self::And(items) => items.iter().all(Self::matches_nothing_found),
+            Self::Or(items) => items.iter().any(Self::matches_nothing_found),
         }
     }
 
-    /// The part that makes an alternative true of messages in which nothing is found.
+    /// The alternative that makes it so.
     fn unbounded_part(&self) -> &Self {
         match self {
-            Self::Or(items) => items.iter().find(|item| !item.needs_a_find(true)).map_or(self, Self::unbounded_part),
+            Self::Or(items) => {
+                items.iter().find(|item| item.matches_nothing_found()).map_or(self, Self::unbounded_part)
+            }
             _ => self,
         }
     }
@@ -156,7 +158,7 @@ pub fn parse(query: &str) -> Result<Expr, SyntaxError> {
         // The grammar stops early only at a parenthesis that was never opened.
         return Err(SyntaxError::new(token.span.clone(), "this parenthesis closes nothing"));
     }
-    if !expr.needs_a_find(true) {
+    if expr.matches_nothing_found() {
         let span = expr.unbounded_part().span();
         let reason = "this only excludes: it would match every message in which the excluded words are missing";
         let suggestion = "say what has to be there as well: `acme NOT publishing`, `(acme OR globex) NOT jobs`";

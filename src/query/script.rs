@@ -1,5 +1,7 @@
 //! What a character is to the search: a letter of a word, a word of its own, a gap, or nothing.
 
+use std::sync::OnceLock;
+
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// What a folded character is.
@@ -83,13 +85,13 @@ pub(super) fn is_cyrillic(c: char) -> bool {
 
 /// Arabic letters, between which a half-space may stand for a space or for nothing.
 pub(super) fn is_arabic(c: char) -> bool {
-    matches!(c, '\u{620}'..='\u{64a}' | '\u{66e}'..='\u{6d3}' | '\u{6d5}'..='\u{6ff}' | '\u{750}'..='\u{77f}')
+    matches!(c, '\u{620}'..='\u{6ff}' | '\u{750}'..='\u{77f}') && c.is_alphabetic()
 }
 
 /// Gives the characters under which `c` is found: compatibility decomposition (NFKD), full case
 /// folding, and one form for letters that keyboards mix up. Marks that writers leave out are
-/// dropped; `previous` is the folded character before.
-pub(super) fn fold(c: char, previous: char, mut give: impl FnMut(char)) {
+/// dropped; `base` is the last folded character before that is no mark.
+pub(super) fn fold(c: char, base: char, mut give: impl FnMut(char)) {
     // These would become letters, or a letter's accent, of the word in front of them.
     if matches!(c, '™' | '℠' | '®' | '©') || is_apostrophe(c) {
         return give(' ');
@@ -98,24 +100,26 @@ pub(super) fn fold(c: char, previous: char, mut give: impl FnMut(char)) {
     if matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
         return give(c);
     }
-    let mut previous = previous;
+    let mut base = base;
     decompose_compatible(c, |c| {
         for c in c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
-            let Some(c) = unify(c, previous) else { continue };
+            let Some(c) = unify(c, base) else { continue };
             give(c);
-            previous = c;
+            if !is_combining_mark(c) {
+                base = c;
+            }
         }
     });
 }
 
 /// One form for letters that are written in several ways; `None` for what may as well be missing.
-fn unify(c: char, previous: char) -> Option<char> {
+fn unify(c: char, base: char) -> Option<char> {
     Some(match c {
         // Turkish: dotted and dotless i, in both cases, are one.
-        '\u{307}' if previous == 'i' => return None,
+        '\u{307}' if base == 'i' => return None,
         'ı' => 'i',
         // Greek: capitals carry no accent.
-        '\u{301}' if matches!(previous, '\u{370}'..='\u{3ff}') => return None,
+        '\u{301}' if matches!(base, '\u{370}'..='\u{3ff}') => return None,
         'ς' => 'σ',
         // Arabic: vowel signs, hamza above and below, Koranic signs, tatweel.
         '\u{610}'..='\u{61a}' | '\u{640}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6ed}' => return None,
@@ -132,4 +136,51 @@ fn unify(c: char, previous: char) -> Option<char> {
 
 fn digit(c: char, zero: char) -> char {
     char::from_digit(u32::from(c) - u32::from(zero), 10).unwrap_or(c)
+}
+
+/// What a character folds to, whatever stands before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Folding {
+    /// Nothing.
+    Nothing,
+    /// One character.
+    One(char, Class),
+    /// Two characters.
+    Two([(char, Class); 2]),
+    /// It depends, or has a meaning beside its folded form, or folds to more: use [`fold`].
+    Special,
+}
+
+/// Folding takes several searches in the tables of Unicode, and a text uses few of its pages: each
+/// page of 256 characters is worked out when it is met first. Planes 0 and 1.
+static PAGES: [OnceLock<Box<[Folding]>>; 512] = [const { OnceLock::new() }; 512];
+
+/// What a character folds to.
+pub(super) fn folded(c: char) -> Folding {
+    let code = u32::from(c);
+    let Some(page) = PAGES.get((code >> 8) as usize) else { return Folding::Special };
+    let page = page.get_or_init(|| (0..256).map(|low| work_out((code & !0xff) | low)).collect());
+    page.get((code & 0xff) as usize).copied().unwrap_or(Folding::Special)
+}
+
+fn work_out(code: u32) -> Folding {
+    // Surrogates are no characters, and are never asked for.
+    let Some(c) = char::from_u32(code) else { return Folding::Special };
+    let has_a_meaning = is_ignorable(c)
+        || is_apostrophe(c)
+        || is_skin_tone(c)
+        || is_regional_indicator(c)
+        || matches!(c, '＠' | '﹫' | '＃' | '﹟');
+    // Marks that may vanish after some letters; see `unify`.
+    let depends = |c: char| matches!(c, '\u{301}' | '\u{307}');
+    let mut all = Vec::new();
+    fold(c, ' ', |c| all.push((c, class(c))));
+    match all.as_slice() {
+        _ if has_a_meaning => Folding::Special,
+        [] => Folding::Nothing,
+        [(first, _), ..] if depends(*first) => Folding::Special,
+        [(c, class)] => Folding::One(*c, *class),
+        [first, second] => Folding::Two([*first, *second]),
+        _ => Folding::Special,
+    }
 }

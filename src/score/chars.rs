@@ -137,9 +137,8 @@ pub(crate) struct Glyph(u32);
 
 const CLASS_SHIFT: u32 = 21;
 const SCRIPT_SHIFT: u32 = 24;
-const CAPITAL: u32 = 1 << 29;
-const CUE: u32 = 1 << 30;
-const NOTABLE: u32 = 1 << 31;
+const CAPITAL_SHIFT: u32 = 29;
+const UNUSUAL: u32 = 1 << 31;
 
 impl Glyph {
     /// Stands for a link.
@@ -152,18 +151,27 @@ impl Glyph {
     pub(crate) const NUMBER: Self = Self::new('0', Class::Word, Script::None);
 
     const fn new(c: char, class: Class, script: Script) -> Self {
-        Self(c as u32 | (class as u32) << CLASS_SHIFT | (script as u32) << SCRIPT_SHIFT)
+        let unusual = if class as u32 > Class::Symbol as u32 { UNUSUAL } else { 0 };
+        Self(c as u32 | (class as u32) << CLASS_SHIFT | (script as u32) << SCRIPT_SHIFT | unusual)
+    }
+
+    /// The characters of the Basic Multilingual Plane.
+    pub(crate) fn table() -> &'static [Self] {
+        &TABLE
     }
 
     /// Looks a character up.
     #[inline]
-    pub(crate) fn of(c: char) -> Self {
-        TABLE.get(c as usize).copied().unwrap_or_else(|| describe(c))
+    pub(crate) fn of(table: &[Self], c: char) -> Self {
+        match table.get(c as usize) {
+            Some(glyph) => *glyph,
+            None => describe(c),
+        }
     }
 
     /// The same character as part of a word.
     pub(crate) fn as_letter(self) -> Self {
-        Self(self.0 & !(7 << CLASS_SHIFT) | (Class::Word as u32) << CLASS_SHIFT)
+        Self(self.0 & !(7 << CLASS_SHIFT | UNUSUAL) | (Class::Word as u32) << CLASS_SHIFT)
     }
 
     /// The folded character's number.
@@ -198,22 +206,17 @@ impl Glyph {
         (self.0 >> SCRIPT_SHIFT & 31) as usize
     }
 
-    /// It was a capital before folding.
+    /// 1 if it was a capital before folding, else 0.
     #[inline]
-    pub(crate) fn is_capital(self) -> bool {
-        self.0 & CAPITAL != 0
+    pub(crate) fn capitals(self) -> u32 {
+        self.0 >> CAPITAL_SHIFT & 1
     }
 
-    /// Folding lost a difference that tells languages apart.
+    /// Goes into a text as it is. Others need a closer look: they may begin a link, a mention or an
+    /// entity, their class says that they change, or their neighbours decide.
     #[inline]
-    pub(crate) fn is_cue(self) -> bool {
-        self.0 & CUE != 0
-    }
-
-    /// Needs a closer look: it may begin a link, a mention or an entity, or its neighbours decide.
-    #[inline]
-    pub(crate) fn is_notable(self) -> bool {
-        self.0 & NOTABLE != 0
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & UNUSUAL == 0
     }
 }
 
@@ -257,13 +260,10 @@ fn describe(c: char) -> Glyph {
     let script = if class == Class::Punctuation { Script::None } else { script };
     let mut glyph = Glyph::new(folded, class, script);
     if c.is_uppercase() {
-        glyph.0 |= CAPITAL;
-    }
-    if matches!(c, 'ı' | 'İ' | 'ی' | 'ک' | 'ي' | 'ى' | 'ك' | 'ة') {
-        glyph.0 |= CUE;
+        glyph.0 |= 1 << CAPITAL_SHIFT;
     }
     if matches!(c, 'h' | 'H' | 'w' | 'W' | '@' | '＠' | '&') {
-        glyph.0 |= NOTABLE;
+        glyph.0 |= UNUSUAL;
     }
     glyph
 }
@@ -343,8 +343,12 @@ fn is_symbol(c: char) -> bool {
 mod tests {
     use super::*;
 
+    fn glyph(c: char) -> Glyph {
+        Glyph::of(Glyph::table(), c)
+    }
+
     fn folded(c: char) -> char {
-        Glyph::of(c).char()
+        glyph(c).char()
     }
 
     #[test]
@@ -386,7 +390,7 @@ mod tests {
             ('\u{fffd}', Class::Space),
             ('\n', Class::Space),
         ] {
-            assert_eq!(Glyph::of(c).class(), class, "{c:?}");
+            assert_eq!(glyph(c).class(), class, "{c:?}");
         }
     }
 
@@ -395,9 +399,9 @@ mod tests {
         for (number, script) in Script::ALL.iter().enumerate() {
             assert_eq!(*script as usize, number);
         }
-        assert_eq!(Script::ALL[Glyph::of('ü').script()], Script::Latin);
-        assert_eq!(Script::ALL[Glyph::of('ї').script()], Script::Cyrillic);
-        assert_eq!(Script::ALL[Glyph::of('か').script()], Script::Kana);
-        assert_eq!(Script::ALL[Glyph::of('5').script()], Script::None);
+        assert_eq!(Script::ALL[glyph('ü').script()], Script::Latin);
+        assert_eq!(Script::ALL[glyph('ї').script()], Script::Cyrillic);
+        assert_eq!(Script::ALL[glyph('か').script()], Script::Kana);
+        assert_eq!(Script::ALL[glyph('5').script()], Script::None);
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn load_sets(paths: &[PathBuf]) -> Result<Vec<Set>, DataError> {
     }
     for set in &mut sets {
         if set.dev.is_empty() {
-            let held_out = |row: &mut Row| text_hash(&row.text) % HELD_OUT == 0;
+            let held_out = |row: &mut Row| text_hash(&row.text).is_multiple_of(HELD_OUT);
             set.dev = set.train.extract_if(.., held_out).collect();
         }
     }
@@ -170,6 +170,23 @@ pub(crate) fn read_tsv(path: &Path) -> Result<Vec<Row>, DataError> {
                 line.split_once('\t').ok_or_else(|| problem("expected a label, a tab and a text".to_owned()))?;
             let class = parse_label(label).ok_or_else(|| problem(unknown_label(label)))?;
             Ok(Row { class, text: text.to_owned() })
+        })
+        .collect()
+}
+
+/// Lines of `language TAB text`.
+pub(crate) fn read_languages(path: &Path) -> Result<Vec<(&'static str, String)>, DataError> {
+    let text = read_text(path)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(number, line)| {
+            let (tag, text) = line.split_once('\t').unwrap_or((line, ""));
+            let tag = language::primary(tag).ok_or_else(|| DataError::Line {
+                path: path.to_owned(),
+                line: number + 1,
+                reason: "expected a known language tag, a tab and a text".to_owned(),
+            })?;
+            Ok((tag, text.to_owned()))
         })
         .collect()
 }

@@ -1,12 +1,12 @@
 //! The language of short, noisy texts.
 //!
 //! The script comes first: most scripts belong to one language, and no others are considered. Among
-//! the languages of the remaining scripts a linear model decides, on the same spelling features as
+//! the languages of the remaining scripts a linear model decides, on some of the same features as
 //! the sentiment and in the same pass over the text.
 
 use super::chars::Script;
-use super::math::softmax;
-use super::normalise::Text;
+use super::features::Features;
+use super::math::exp;
 
 /// A language with how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,9 +18,15 @@ pub struct Language {
 }
 
 /// Most languages that one model can tell apart.
-pub(crate) const LANES: usize = 32;
-/// Only the first so many spelling features tell the language: sums then fit 16 bits.
-pub(crate) const MAX_SPELLINGS: usize = 256;
+pub(crate) const LANES: usize = 48;
+/// Only the first so many features tell the language; the sums of their weights fit 16 bits.
+pub(crate) const MAX_FEATURES: usize = 128;
+/// Features are read so many at a time, until one language is clearly ahead.
+const CHUNK: usize = 16;
+/// It is, when it is e to the power of this times as probable as any other.
+const CLEAR_LEAD: f32 = 4.0;
+/// A language with less than e to the power of this of the best one's probability adds nothing.
+const NEGLIGIBLE: f32 = -16.0;
 /// Below this confidence the language is `und`.
 const UNDETERMINED_BELOW: f32 = 0.35;
 /// What a source's hint adds to the logit of its language.
@@ -91,19 +97,20 @@ fn only_language(script: Script) -> Option<&'static str> {
 
 /// The script that most of the text is in. Han, kana and Hangul count three times: one of their
 /// characters says what several letters say. Any notable share of kana makes Han Japanese.
-pub(crate) fn main_script(text: &Text) -> Script {
+pub(crate) fn main_script(features: &Features) -> Script {
+    let letters = |script: Script| features.letters.get(script as usize).copied().unwrap_or(0);
     let weight = |script| match script {
         Script::Han | Script::Kana | Script::Hangul => 3,
         _ => 1,
     };
-    let (han, kana) = (text.letters(Script::Han), text.letters(Script::Kana));
+    let (han, kana) = (letters(Script::Han), letters(Script::Kana));
     let most = Script::ALL
         .into_iter()
         .skip(1)
-        .max_by_key(|script| (text.letters(*script) * weight(*script), std::cmp::Reverse(*script as u32)));
+        .max_by_key(|script| (letters(*script) * weight(*script), std::cmp::Reverse(*script as u32)));
     match most {
         Some(Script::Han) if kana * 8 >= han => Script::Kana,
-        Some(script) if text.letters(script) > 0 => script,
+        Some(script) if letters(script) > 0 => script,
         _ => Script::None,
     }
 }
@@ -115,6 +122,8 @@ pub(crate) struct LanguageTable {
     pub(crate) tags: Vec<&'static str>,
     /// Scripts in which each language was seen, as a bit set over [`Script`] numbers.
     pub(crate) scripts: Vec<u32>,
+    /// The columns that a text in a script can be, by number of the script.
+    pub(crate) by_script: Vec<Vec<usize>>,
     /// Two to the power of this is the number of rows.
     pub(crate) bits: u32,
     /// Weights by feature.
@@ -127,53 +136,30 @@ pub(crate) struct LanguageTable {
     pub(crate) temperature: f32,
 }
 
-/// Sums of one text.
-pub(crate) struct LanguageSums {
-    sums: [i16; LANES],
-    features: usize,
-}
-
-impl LanguageSums {
-    pub(crate) fn new() -> Self {
-        Self { sums: [0; LANES], features: 0 }
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, table: &LanguageTable, hash: u32) {
-        if self.features == MAX_SPELLINGS {
-            return;
-        }
-        self.features += 1;
-        if let Some(row) = table.rows.get((hash >> (32 - table.bits)) as usize) {
-            for (sum, weight) in self.sums.iter_mut().zip(row) {
-                *sum += i16::from(*weight);
-            }
-        }
-    }
-}
-
 impl LanguageTable {
+    /// [`LanguageTable::by_script`] of these scripts.
+    pub(crate) fn columns_by_script(scripts: &[u32]) -> Vec<Vec<usize>> {
+        let has =
+            |column: &usize, script: Script| scripts.get(*column).is_some_and(|set| set >> (script as u32) & 1 == 1);
+        Script::ALL.iter().map(|script| (0..scripts.len()).filter(|column| has(column, *script)).collect()).collect()
+    }
+
     /// The columns that a text in `script` can be.
-    pub(crate) fn candidates(&self, script: Script) -> impl Iterator<Item = usize> {
-        self.scripts
-            .iter()
-            .enumerate()
-            .filter(move |(_, scripts)| *scripts >> (script as u32) & 1 == 1)
-            .map(|(column, _)| column)
+    pub(crate) fn candidates(&self, script: Script) -> &[usize] {
+        self.by_script.get(script as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether features can change the answer for a text in `script`.
-    pub(crate) fn is_needed(&self, script: Script) -> bool {
-        self.candidates(script).nth(1).is_some()
+    /// Several languages are written in `script`.
+    pub(crate) fn has_choice(&self, script: Script) -> bool {
+        self.candidates(script).len() > 1
     }
 
-    /// Decides. `hint` is the tag that the source claims.
-    pub(crate) fn decide(&self, script: Script, sums: &LanguageSums, hint: Option<&'static str>) -> Language {
-        let mut candidates = self.candidates(script);
-        match (candidates.next(), candidates.next()) {
-            (Some(_), Some(_)) => self.decide_by_features(script, sums, hint),
-            (Some(column), None) => self.tags.get(column).map_or(UNDETERMINED, |tag| certain(tag)),
-            _ => match (only_language(script), hint) {
+    /// Decides by a text's script and features. `hint` is the tag that the source claims.
+    pub(crate) fn decide(&self, script: Script, features: &[u32], hint: Option<&'static str>) -> Language {
+        match self.candidates(script) {
+            [column] => self.tags.get(*column).map_or(UNDETERMINED, |tag| certain(tag)),
+            columns @ [_, _, ..] => self.decide_by_features(columns, features, hint),
+            [] => match (only_language(script), hint) {
                 (Some(tag), _) => certain(tag),
                 (None, Some(tag)) => Language { tag, confidence: HINT_ALONE },
                 (None, None) => UNDETERMINED,
@@ -181,34 +167,84 @@ impl LanguageTable {
         }
     }
 
-    fn decide_by_features(&self, script: Script, sums: &LanguageSums, hint: Option<&'static str>) -> Language {
-        let mut columns = [0; LANES];
-        let mut logits = [0.0; LANES];
-        let mut count = 0;
-        for (column, (slot, logit)) in self.candidates(script).zip(columns.iter_mut().zip(&mut logits)) {
-            *slot = column;
-            *logit = self.logit(column, sums) / self.temperature;
-            if hint.is_some() && self.tags.get(column).copied() == hint {
-                *logit += HINT;
+    fn decide_by_features(&self, columns: &[usize], features: &[u32], hint: Option<&'static str>) -> Language {
+        let mut sums = Sums::default();
+        for chunk in features.get(..MAX_FEATURES).unwrap_or(features).chunks(CHUNK) {
+            sums.add(self, chunk);
+            let lead = f32::from(sums.lead(columns)) * self.scale * sums.share();
+            if lead > CLEAR_LEAD * self.temperature {
+                break;
             }
-            count += 1;
         }
-        let Some(probabilities) = logits.get_mut(..count) else { return UNDETERMINED };
-        softmax(probabilities);
-        let best = probabilities.iter().zip(columns).max_by(|a, b| a.0.total_cmp(b.0).then(b.1.cmp(&a.1)));
-        match best {
-            Some((confidence, column)) if *confidence >= UNDETERMINED_BELOW => {
-                let tag = self.tags.get(column).copied().unwrap_or(UNDETERMINED.tag);
-                Language { tag, confidence: *confidence }
-            }
+        let logit = |column: usize| {
+            let hinted = if hint.is_some() && self.tags.get(column).copied() == hint { HINT } else { 0.0 };
+            self.logit(column, &sums) / self.temperature + hinted
+        };
+        let best = columns.iter().fold((0, f32::NEG_INFINITY), |best, column| {
+            let logit = logit(*column);
+            if logit > best.1 { (*column, logit) } else { best }
+        });
+        let odds = columns.iter().map(|column| logit(*column) - best.1).filter(|behind| *behind > NEGLIGIBLE);
+        let confidence = 1.0 / odds.map(|behind| exp(f64::from(behind)) as f32).sum::<f32>();
+        match self.tags.get(best.0) {
+            Some(tag) if confidence >= UNDETERMINED_BELOW => Language { tag, confidence },
             _ => UNDETERMINED,
         }
     }
 
-    pub(crate) fn logit(&self, column: usize, sums: &LanguageSums) -> f32 {
-        let sum = sums.sums.get(column).copied().unwrap_or(0);
+    fn logit(&self, column: usize, sums: &Sums) -> f32 {
+        let sum = sums.by_column.get(column).copied().unwrap_or(0);
         let bias = self.bias.get(column).copied().unwrap_or(0.0);
-        f32::from(sum) * self.scale / (sums.features.max(1) as f32).sqrt() + bias
+        f32::from(sum) * self.scale * sums.share() + bias
+    }
+
+    /// How well each of these columns fits a text, before the temperature.
+    pub(crate) fn logits(&self, columns: &[usize], features: &[u32]) -> Vec<f32> {
+        let mut sums = Sums::default();
+        sums.add(self, features.get(..MAX_FEATURES).unwrap_or(features));
+        columns.iter().map(|column| self.logit(*column, &sums)).collect()
+    }
+}
+
+/// Weights of a text's features, added up by column.
+struct Sums {
+    by_column: [i16; LANES],
+    features: usize,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { by_column: [0; LANES], features: 0 }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, table: &LanguageTable, features: &[u32]) {
+        let mut by_column = self.by_column;
+        for hash in features {
+            if let Some(row) = table.rows.get((hash >> (32 - table.bits)) as usize) {
+                for (sum, weight) in by_column.iter_mut().zip(row) {
+                    *sum += i16::from(*weight);
+                }
+            }
+        }
+        self.by_column = by_column;
+        self.features += features.len();
+    }
+
+    fn share(&self) -> f32 {
+        1.0 / (self.features.max(1) as f32).sqrt()
+    }
+
+    /// How far the best of these columns is ahead of the second.
+    fn lead(&self, columns: &[usize]) -> i16 {
+        let (mut first, mut second) = (i16::MIN, i16::MIN);
+        for column in columns {
+            let sum = self.by_column.get(*column).copied().unwrap_or(i16::MIN);
+            second = second.max(sum.min(first));
+            first = first.max(sum);
+        }
+        first.saturating_sub(second)
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::chars::Script;
-use super::features::{self, Evidence, Visitor};
-use super::language::{self, LANES, Language, LanguageSums, LanguageTable};
+use super::features::{self, Features, VALENCE_VALUE};
+use super::language::{self, LANES, Language, LanguageTable};
 use super::lexicon::Lexicon;
 use super::math::softmax;
 use super::normalise::Text;
@@ -120,44 +120,11 @@ fn malformed(reason: impl Into<String>) -> ModelError {
 #[derive(Default)]
 struct Scratch {
     text: Text,
+    features: Features,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// Adds up the rows of both tables as the features come.
-struct Sums<'a> {
-    table: &'a SentimentTable,
-    sums: [i32; 2],
-    norm: i32,
-    language: Option<(&'a LanguageTable, &'a mut LanguageSums)>,
-}
-
-impl Sums<'_> {
-    #[inline]
-    fn add(&mut self, hash: u32, value: i32) {
-        if let Some([negative, positive]) = self.table.rows.get((hash >> (32 - self.table.bits)) as usize) {
-            self.sums[0] += i32::from(*negative) * value;
-            self.sums[1] += i32::from(*positive) * value;
-        }
-        self.norm += value;
-    }
-}
-
-impl Visitor for Sums<'_> {
-    #[inline]
-    fn spelling(&mut self, hash: u32) {
-        self.add(hash, 1);
-        if let Some((table, sums)) = &mut self.language {
-            sums.add(table, hash);
-        }
-    }
-
-    #[inline]
-    fn meaning(&mut self, hash: u32, value: i32) {
-        self.add(hash, value);
-    }
 }
 
 impl Model {
@@ -174,39 +141,31 @@ impl Model {
             for part in parts {
                 scratch.text.push(part);
             }
-            self.predict_text(&scratch.text, hint.and_then(language::primary))
+            self.predict_scratch(scratch, hint.and_then(language::primary))
         })
     }
 
-    fn predict_text(&self, text: &Text, hint: Option<&'static str>) -> Prediction {
-        let script = language::main_script(text);
-        let mut language_sums = LanguageSums::new();
-        let is_needed = self.language.is_needed(script);
-        let mut sums = Sums {
-            table: &self.sentiment,
-            sums: [0; 2],
-            norm: 0,
-            language: is_needed.then_some((&self.language, &mut language_sums)),
+    fn predict_scratch(&self, scratch: &mut Scratch, hint: Option<&'static str>) -> Prediction {
+        let Scratch { text, features } = scratch;
+        features::extract(text, &self.lexicon, features);
+        let script = language::main_script(features);
+        let language = self.language.decide(script, &features.language, hint);
+        // Letters, symbols, or anything else that the lexicon knows (an emoticon).
+        let is_evidence = features.words > 0 || features.tally.hits > 0;
+        let probabilities = match self.knows(language, script) {
+            _ if !is_evidence => [1.0 / CLASSES as f32; CLASSES],
+            true => self.by_features(features, language),
+            false => self.calibration.by_balance(features.tally.balance()),
         };
-        let evidence = features::visit(text, &self.lexicon, &mut sums);
-        let Sums { sums, norm, .. } = sums;
-        let language = self.language.decide(script, &language_sums, hint);
-        let probabilities = if self.knows(language, script) {
-            self.by_features(sums, norm, language)
-        } else {
-            self.calibration.by_balance(evidence.tally.balance())
-        };
-        let mut prediction = Prediction { probabilities, unsure: false, language };
         let confidence = probabilities.iter().copied().fold(0.0, f32::max);
-        prediction.unsure = !is_evidence(evidence) || confidence < self.calibration.unsure_below;
-        prediction
+        let unsure = !is_evidence || confidence < self.calibration.unsure_below;
+        Prediction { probabilities, unsure, language }
     }
 
-    fn by_features(&self, sums: [i32; 2], norm: i32, language: Language) -> [f32; CLASSES] {
-        let scale = self.sentiment.scale / (norm.max(1) as f32).sqrt();
+    fn by_features(&self, features: &Features, language: Language) -> [f32; CLASSES] {
+        let [negative, positive] = self.sentiment.logits(features);
         let temperature = self.calibration.temperature_of(language.tag);
-        let logit = |sum: i32, bias: f32| (sum as f32 * scale + bias) / temperature;
-        let mut probabilities = [logit(sums[0], self.sentiment.bias[0]), 0.0, logit(sums[1], self.sentiment.bias[1])];
+        let mut probabilities = [negative / temperature, 0.0, positive / temperature];
         softmax(&mut probabilities);
         probabilities
     }
@@ -215,16 +174,39 @@ impl Model {
     /// script. Symbols alone mean the same everywhere.
     fn knows(&self, language: Language, script: Script) -> bool {
         if language.tag == language::UNDETERMINED.tag {
-            script == Script::None || self.language.is_needed(script)
+            script == Script::None || self.language.has_choice(script)
         } else {
             self.calibration.trained.iter().any(|tag| tag == language.tag)
         }
     }
 }
 
-/// Letters or symbols, or anything else that the lexicon knows (an emoticon).
-fn is_evidence(evidence: Evidence) -> bool {
-    evidence.words > 0 || evidence.tally.hits > 0
+impl SentimentTable {
+    /// Logits of negative and positive, relative to neutral. Sums are of integers, so that their
+    /// order is nobody's business.
+    fn logits(&self, features: &Features) -> [f32; 2] {
+        let mut sums = self.sums(&features.spelling);
+        for (sum, more) in sums.iter_mut().zip(self.sums(&features.context)) {
+            *sum += more;
+        }
+        for (sum, more) in sums.iter_mut().zip(self.sums(&features.valence)) {
+            *sum += more * VALENCE_VALUE;
+        }
+        let scale = self.scale * features.share();
+        [sums[0] as f32 * scale + self.bias[0], sums[1] as f32 * scale + self.bias[1]]
+    }
+
+    fn sums(&self, hashes: &[u32]) -> [i32; 2] {
+        let shift = 32 - self.bits;
+        let mut sums = [0; 2];
+        for hash in hashes {
+            if let Some([negative, positive]) = self.rows.get((hash >> shift) as usize) {
+                sums[0] += i32::from(*negative);
+                sums[1] += i32::from(*positive);
+            }
+        }
+        sums
+    }
 }
 
 impl Calibration {
@@ -290,7 +272,9 @@ impl Model {
     /// positive, one byte each) and the rows of the language (one byte for each language).
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         let lexicon = self.lexicon.to_text();
-        let header = serde_json::to_vec(&self.header(lexicon.len() as u32)).map_err(|e| malformed(e.to_string()))?;
+        let header = self.header(lexicon.len() as u32);
+        header.validate()?;
+        let header = serde_json::to_vec(&header).map_err(|error| malformed(error.to_string()))?;
         let mut plain = (header.len() as u32).to_le_bytes().to_vec();
         plain.extend(header);
         plain.extend(lexicon.as_bytes());
@@ -408,6 +392,7 @@ impl Header {
             language::primary(&language.tag)
                 .ok_or_else(|| malformed(format!("it has an unknown language {:?}", language.tag)))
         };
+        let scripts: Vec<u32> = self.languages.iter().map(|language| language.scripts).collect();
         let (pairs, _) = sentiment.as_chunks::<2>();
         let mut rows = vec![[0; LANES]; 1 << self.language_bits];
         for (row, weights) in rows.iter_mut().zip(language.chunks_exact(self.languages.len().max(1))) {
@@ -425,7 +410,8 @@ impl Header {
             },
             language: LanguageTable {
                 tags: self.languages.iter().map(tag).collect::<Result<_, _>>()?,
-                scripts: self.languages.iter().map(|language| language.scripts).collect(),
+                by_script: LanguageTable::columns_by_script(&scripts),
+                scripts,
                 bits: self.language_bits,
                 rows,
                 scale: self.language_scale,

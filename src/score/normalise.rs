@@ -13,9 +13,6 @@ pub const MAX_CHARS: usize = 4_096;
 #[derive(Default)]
 pub(crate) struct Text {
     glyphs: Vec<Glyph>,
-    /// Letters seen by number of [`Script`].
-    scripts: [u32; Script::ALL.len()],
-    cues: u32,
     capitals: u32,
     elongations: u32,
     chars: usize,
@@ -25,8 +22,6 @@ impl Text {
     /// Forgets everything but the memory.
     pub(crate) fn clear(&mut self) {
         self.glyphs.clear();
-        self.scripts = [0; Script::ALL.len()];
-        self.cues = 0;
         self.capitals = 0;
         self.elongations = 0;
         self.chars = 0;
@@ -37,25 +32,9 @@ impl Text {
         &self.glyphs
     }
 
-    /// How many letters of a script there are, links and mentions left out.
-    pub(crate) fn letters(&self, script: Script) -> u32 {
-        self.scripts.get(script as usize).copied().unwrap_or(0)
-    }
-
-    /// How many letters there are.
-    pub(crate) fn all_letters(&self) -> u32 {
-        self.scripts.iter().skip(1).sum()
-    }
-
-    /// It holds letters that only some of a script's languages use and that folding made equal to
-    /// others: dotless and dotted i, Arabic or Persian yeh and kaf, half-spaces.
-    pub(crate) fn has_cues(&self) -> bool {
-        self.cues > 0
-    }
-
-    /// More than half of the letters are capitals, and they are more than an acronym.
-    pub(crate) fn is_shouted(&self) -> bool {
-        self.capitals > 5 && self.capitals * 2 > self.all_letters()
+    /// How many letters were capitals, links and mentions left out.
+    pub(crate) fn capitals(&self) -> u32 {
+        self.capitals
     }
 
     /// A character was repeated three times or more, as in "sooo" and "!!!".
@@ -66,60 +45,57 @@ impl Text {
     /// Adds a text after those that were added before.
     pub(crate) fn push(&mut self, text: &str) {
         self.glyphs.push(Glyph::SPACE);
-        let mut run = Run::default();
+        let table = Glyph::table();
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
             if self.chars >= MAX_CHARS {
                 break;
             }
             self.chars += 1;
-            let glyph = Glyph::of(c);
-            if glyph.is_notable() {
-                if let Some((stand_in, length)) = stand_in(c, chars.as_str(), self.at_word_start()) {
-                    self.glyphs.push(stand_in);
-                    let rest = chars.as_str();
-                    chars = rest.get(length..).unwrap_or_default().chars();
-                    self.chars += length;
-                    continue;
-                }
+            let glyph = Glyph::of(table, c);
+            if glyph.is_plain() {
+                self.add(glyph);
+                continue;
             }
-            match glyph.class() {
-                Class::Dropped if c == NON_JOINER => self.half_space(),
-                Class::Dropped => {}
-                Class::Joins => self.join(glyph, c),
-                Class::Expands => self.expand(c),
-                _ => self.add(glyph, &mut run),
+            match stand_in(c, chars.as_str(), self.at_word_start()) {
+                Some((stand_in, length)) => {
+                    self.glyphs.push(stand_in);
+                    self.chars += length;
+                    chars = chars.as_str().get(length..).unwrap_or_default().chars();
+                }
+                None => self.add_unusual(glyph, c),
             }
         }
-        self.count(run);
     }
 
     #[inline]
-    fn add(&mut self, glyph: Glyph, run: &mut Run) {
-        if glyph == Glyph::NUMBER && self.glyphs.last() == Some(&glyph) {
-            return;
-        }
-        if let [.., before, last] = self.glyphs.as_slice()
-            && last.code() == glyph.code()
-            && before.code() == glyph.code()
-            && glyph.class() != Class::Space
-        {
-            self.elongations += 1;
+    fn add(&mut self, glyph: Glyph) {
+        if self.glyphs.last().is_some_and(|last| last.code() == glyph.code()) && self.is_too_many(glyph) {
             return;
         }
         self.glyphs.push(glyph);
-        self.capitals += u32::from(glyph.is_capital());
-        self.cues += u32::from(glyph.is_cue());
-        if glyph.script() == run.script {
-            run.length += 1;
-        } else {
-            self.count(std::mem::replace(run, Run { script: glyph.script(), length: 1 }));
-        }
+        self.capitals += glyph.capitals();
     }
 
-    fn count(&mut self, run: Run) {
-        if let Some(letters) = self.scripts.get_mut(run.script) {
-            *letters += run.length;
+    /// A run of digits is one number, and a third of the same character is one too many. The
+    /// character before is the same.
+    fn is_too_many(&mut self, glyph: Glyph) -> bool {
+        if glyph == Glyph::NUMBER {
+            return true;
+        }
+        let is_third = matches!(self.glyphs.as_slice(), [.., before, _] if before.code() == glyph.code());
+        let is_elongation = is_third && glyph.class() != Class::Space;
+        self.elongations += u32::from(is_elongation);
+        is_elongation
+    }
+
+    fn add_unusual(&mut self, glyph: Glyph, c: char) {
+        match glyph.class() {
+            Class::Dropped if c == NON_JOINER => self.half_space(),
+            Class::Dropped => {}
+            Class::Joins => self.join(glyph, c),
+            Class::Expands => self.expand(c),
+            _ => self.add(glyph),
         }
     }
 
@@ -135,36 +111,27 @@ impl Text {
             return;
         }
         match compose(last.char(), c) {
-            Some(both) => *last = Glyph::of(both),
+            Some(both) => *last = Glyph::of(Glyph::table(), both),
             None if last.class() == Class::Word => self.glyphs.push(mark.as_letter()),
             None => {}
         }
     }
 
     fn expand(&mut self, c: char) {
-        let mut run = Run::default();
         for part in std::iter::once(c).nfkc() {
-            let glyph = Glyph::of(part);
+            let glyph = Glyph::of(Glyph::table(), part);
             if !matches!(glyph.class(), Class::Dropped | Class::Joins | Class::Expands) {
-                self.add(glyph, &mut run);
+                self.add(glyph);
             }
         }
-        self.count(run);
     }
 
+    /// Between the parts of a Persian word; nothing in other scripts.
     fn half_space(&mut self) {
         if self.glyphs.last().is_some_and(|last| last.script() == Script::Arabic as usize) {
             self.glyphs.push(Glyph::SPACE);
-            self.cues += 1;
         }
     }
-}
-
-/// Letters of one script in a row.
-#[derive(Default)]
-struct Run {
-    script: usize,
-    length: u32,
 }
 
 /// What stands for a link, a mention or an entity that begins with `c`, and how many bytes of the
@@ -204,7 +171,10 @@ fn after_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 fn entity(rest: &str) -> Option<(Glyph, usize)> {
     const ENTITIES: [(&str, char); 7] =
         [("amp;", '&'), ("lt;", '<'), ("gt;", '>'), ("quot;", '"'), ("#39;", '\''), ("apos;", '\''), ("nbsp;", ' ')];
-    ENTITIES.iter().find(|(name, _)| rest.starts_with(name)).map(|(name, c)| (Glyph::of(*c), name.len()))
+    ENTITIES
+        .iter()
+        .find(|(name, _)| rest.starts_with(name))
+        .map(|(name, c)| (Glyph::of(Glyph::table(), *c), name.len()))
 }
 
 #[cfg(test)]
@@ -258,12 +228,10 @@ mod tests {
     fn what_folding_takes_is_remembered() {
         let mut text = Text::default();
         text.push("WORST FLIGHT EVER https://AIR.EXAMPLE");
-        assert!(text.is_shouted());
-        assert!(!text.has_cues());
-        assert_eq!(text.letters(Script::Latin), 15);
+        assert_eq!(text.capitals(), 15);
         text.clear();
         text.push("çok kırıcı");
-        assert!(text.has_cues() && !text.is_shouted() && !text.is_elongated());
+        assert!(text.capitals() == 0 && !text.is_elongated());
         text.clear();
         text.push("nooo");
         assert!(text.is_elongated());

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use super::chars::Script;
 use super::dataset::{self, DataError, NEUTRAL, Row, Set};
-use super::features::{self, Evidence, Visitor};
-use super::language::{self, LANES, LanguageSums, LanguageTable, MAX_SPELLINGS};
+use super::features::{self, Features};
+use super::language::{self, LANES, LanguageTable, MAX_FEATURES};
 use super::lexicon::Lexicon;
 use super::math::{exp, ln, softmax};
 use super::model::{BALANCES, CLASSES, Calibration, Model, SentimentTable};
@@ -25,26 +25,16 @@ pub struct TrainOptions {
     pub sets: Vec<PathBuf>,
     /// Lines of `word TAB valence` (-5 to 5).
     pub lexicon: Option<PathBuf>,
+    /// Lines of `language TAB text`: more texts to tell languages apart by, also languages that no
+    /// set is in.
+    pub languages: Option<PathBuf>,
     /// The model's name and version.
     pub name: String,
-    /// Passes over the rows.
-    pub epochs: u32,
-    /// Two to the power of this is the number of rows in the sentiment table.
-    pub sentiment_bits: u32,
-    /// The same for the language table.
-    pub language_bits: u32,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self {
-            sets: Vec::new(),
-            lexicon: None,
-            name: "linear-1".to_owned(),
-            epochs: 3,
-            sentiment_bits: 19,
-            language_bits: 14,
-        }
+        Self { sets: Vec::new(), lexicon: None, languages: None, name: "linear-1".to_owned() }
     }
 }
 
@@ -63,6 +53,12 @@ pub enum TrainError {
     /// The labelled texts cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// There is no room for so many languages.
+    #[error("the texts are in {count} languages, and a model can hold {LANES}")]
+    TooManyLanguages {
+        /// How many there are.
+        count: usize,
+    },
     /// The lexicon cannot be used.
     #[error("cannot use the lexicon {path}: {reason}")]
     Lexicon {
@@ -73,6 +69,12 @@ pub enum TrainError {
     },
 }
 
+/// Passes over the rows.
+const EPOCHS: u32 = 3;
+/// Two to the power of this is the number of rows in the sentiment table.
+const SENTIMENT_BITS: u32 = 19;
+/// The same for the language table.
+const LANGUAGE_BITS: u32 = 14;
 const LEARNING_RATE: f32 = 0.1;
 /// AdaGrad's sum of squares begins here, which bounds the first steps.
 const FIRST_SQUARES: f32 = 1e-3;
@@ -96,9 +98,18 @@ pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Resu
             .map_err(|error| TrainError::Lexicon { path: path.clone(), reason: error.to_string() })?,
         None => Lexicon::default(),
     };
+    let mut languages = texts_by_language(&sets, |set| &set.train, LANGUAGE_ROWS);
+    let more = match &options.languages {
+        Some(path) => dataset::read_languages(path)?,
+        None => Vec::new(),
+    };
+    add_texts(&mut languages, more.iter().map(|(tag, text)| (*tag, text.as_str())), LANGUAGE_ROWS);
+    if languages.len() > LANES {
+        return Err(TrainError::TooManyLanguages { count: languages.len() });
+    }
     let (sentiment, language) = std::thread::scope(|scope| {
-        let language = scope.spawn(|| train_language(&sets, &lexicon, options));
-        let sentiment = train_sentiment(&sets, &lexicon, options, progress);
+        let language = scope.spawn(|| train_language(languages, &lexicon));
+        let sentiment = train_sentiment(&sets, &lexicon, progress);
         let language = language.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (sentiment, language)
     });
@@ -117,37 +128,23 @@ pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Resu
     Ok(model)
 }
 
-/// The features of one text, collected.
+/// Memory for one text.
 #[derive(Default)]
-struct Collected {
+struct Reader {
     text: Text,
-    features: Vec<(u32, i32)>,
-    spellings: Vec<u32>,
+    features: Features,
 }
 
-impl Visitor for Collected {
-    fn spelling(&mut self, hash: u32) {
-        self.features.push((hash, 1));
-        if self.spellings.len() < MAX_SPELLINGS {
-            self.spellings.push(hash);
-        }
+impl Reader {
+    fn read(&mut self, text: &str, lexicon: &Lexicon) -> &Features {
+        self.text.clear();
+        self.text.push(text);
+        features::extract(&self.text, lexicon, &mut self.features);
+        &self.features
     }
 
-    fn meaning(&mut self, hash: u32, value: i32) {
-        self.features.push((hash, value));
-    }
-}
-
-impl Collected {
-    fn collect(&mut self, text: &str, lexicon: &Lexicon) -> Evidence {
-        self.features.clear();
-        self.spellings.clear();
-        let mut buffer = std::mem::take(&mut self.text);
-        buffer.clear();
-        buffer.push(text);
-        let evidence = features::visit(&buffer, lexicon, self);
-        self.text = buffer;
-        evidence
+    fn script(&mut self, text: &str, lexicon: &Lexicon) -> Script {
+        language::main_script(self.read(text, lexicon))
     }
 }
 
@@ -191,8 +188,8 @@ fn shuffle<T>(items: &mut [T], state: &mut u64) {
 }
 
 /// Falls from 1 to a third of it over three passes.
-fn learning_rate(epoch: u32, epochs: u32) -> f32 {
-    LEARNING_RATE * (1.0 - epoch as f32 / epochs as f32).max(0.1)
+fn learning_rate(epoch: u32) -> f32 {
+    LEARNING_RATE * (1.0 - epoch as f32 / EPOCHS as f32).max(0.1)
 }
 
 /// Weights of one feature, each with its sum of squared gradients.
@@ -214,36 +211,30 @@ impl<const N: usize> Weights<N> {
     }
 }
 
-fn train_sentiment(
-    sets: &[Set],
-    lexicon: &Lexicon,
-    options: &TrainOptions,
-    progress: &mut dyn FnMut(Progress),
-) -> SentimentTable {
+fn train_sentiment(sets: &[Set], lexicon: &Lexicon, progress: &mut dyn FnMut(Progress)) -> SentimentTable {
     let mut examples = examples(sets);
-    let mut table = vec![Weights::<CLASSES>::NEW; 1 << options.sentiment_bits];
+    let mut table = vec![Weights::<CLASSES>::NEW; 1 << SENTIMENT_BITS];
     let mut bias = [0.0; CLASSES];
-    let mut collected = Collected::default();
+    let mut reader = Reader::default();
     let mut seed = SEED;
-    let total = examples.len() * options.epochs as usize;
+    let total = examples.len() * EPOCHS as usize;
     let mut done = 0;
-    let row_of = |hash: u32| (hash >> (32 - options.sentiment_bits)) as usize;
-    for epoch in 0..options.epochs {
+    let row_of = |hash: u32| (hash >> (32 - SENTIMENT_BITS)) as usize;
+    for epoch in 0..EPOCHS {
         shuffle(&mut examples, &mut seed);
-        let rate = learning_rate(epoch, options.epochs);
+        let rate = learning_rate(epoch);
         for example in &examples {
             if done % PROGRESS_EVERY == 0 {
                 progress(Progress { done, total });
             }
             done += 1;
-            collected.collect(&example.row.text, lexicon);
-            let norm: i32 = collected.features.iter().map(|(_, value)| value).sum();
-            let share = 1.0 / (norm.max(1) as f32).sqrt();
+            let features = reader.read(&example.row.text, lexicon);
+            let share = features.share();
             let mut errors = [0.0; CLASSES];
-            for (hash, value) in &collected.features {
-                if let Some(weights) = table.get(row_of(*hash)) {
+            for (hash, value) in features.iter() {
+                if let Some(weights) = table.get(row_of(hash)) {
                     for (sum, weight) in errors.iter_mut().zip(&weights.values) {
-                        *sum += weight * *value as f32;
+                        *sum += weight * value as f32;
                     }
                 }
             }
@@ -261,9 +252,9 @@ fn train_sentiment(
                 *error *= example.weight;
                 *bias -= BIAS_RATE * *error;
             }
-            for (hash, value) in &collected.features {
-                if let Some(weights) = table.get_mut(row_of(*hash)) {
-                    weights.step(rate, &errors.map(|error| error * share * *value as f32));
+            for (hash, value) in features.iter() {
+                if let Some(weights) = table.get_mut(row_of(hash)) {
+                    weights.step(rate, &errors.map(|error| error * share * value as f32));
                 }
             }
         }
@@ -275,7 +266,7 @@ fn train_sentiment(
         .collect();
     let scale = quantum(relative.iter().flatten().copied());
     SentimentTable {
-        bits: options.sentiment_bits,
+        bits: SENTIMENT_BITS,
         rows: relative.iter().map(|pair| pair.map(|weight| quantise(weight, scale))).collect(),
         scale,
         bias: [bias[0] - bias[NEUTRAL], bias[2] - bias[NEUTRAL]],
@@ -294,44 +285,56 @@ fn quantise(weight: f32, scale: f32) -> i8 {
     (weight / scale).round().clamp(-127.0, 127.0) as i8
 }
 
-/// The languages of the sets, each with its texts in a fixed random order.
-fn texts_by_language<'a>(sets: &'a [Set], rows: impl Fn(&'a Set) -> &'a [Row]) -> Vec<(&'static str, Vec<&'a str>)> {
-    let mut languages: Vec<(&'static str, Vec<&str>)> = Vec::new();
-    for set in sets {
-        let Some(tag) = set.language else { continue };
-        let texts = rows(set).iter().map(|row| row.text.as_str());
-        match languages.iter_mut().find(|(known, _)| *known == tag) {
-            Some((_, all)) => all.extend(texts),
-            None => languages.push((tag, texts.collect())),
-        }
-    }
-    for (_, texts) in &mut languages {
-        shuffle(texts, &mut SEED.clone());
-    }
+/// Texts by language.
+type Languages<'a> = Vec<(&'static str, Vec<&'a str>)>;
+
+/// At most `limit` texts of each set's language, chosen at random.
+fn texts_by_language<'a>(sets: &'a [Set], rows: fn(&'a Set) -> &'a [Row], limit: usize) -> Languages<'a> {
+    let mut languages = Languages::new();
+    let texts = sets.iter().flat_map(|set| {
+        let tag = set.language;
+        rows(set).iter().filter_map(move |row| Some((tag?, row.text.as_str())))
+    });
+    add_texts(&mut languages, texts, limit);
     languages
 }
 
-fn train_language(sets: &[Set], lexicon: &Lexicon, options: &TrainOptions) -> LanguageTable {
-    let mut languages = texts_by_language(sets, |set| &set.train);
-    languages.truncate(LANES);
+/// Adds at most `limit` texts to each language.
+fn add_texts<'a>(languages: &mut Languages<'a>, texts: impl Iterator<Item = (&'static str, &'a str)>, limit: usize) {
+    let mut more = Languages::new();
+    for (tag, text) in texts {
+        match more.iter_mut().find(|(known, _)| *known == tag) {
+            Some((_, all)) => all.push(text),
+            None => more.push((tag, vec![text])),
+        }
+    }
+    for (tag, mut texts) in more {
+        shuffle(&mut texts, &mut SEED.clone());
+        texts.truncate(limit);
+        match languages.iter_mut().find(|(known, _)| *known == tag) {
+            Some((_, all)) => all.extend(texts),
+            None => languages.push((tag, texts)),
+        }
+    }
+}
+
+fn train_language(languages: Languages<'_>, lexicon: &Lexicon) -> LanguageTable {
     let mut table = LanguageTable {
         tags: languages.iter().map(|(tag, _)| *tag).collect(),
         scripts: Vec::new(),
-        bits: options.language_bits,
+        by_script: Vec::new(),
+        bits: LANGUAGE_BITS,
         rows: Vec::new(),
         scale: 1.0,
         bias: vec![0.0; languages.len()],
         temperature: 1.0,
     };
-    let mut collected = Collected::default();
+    let mut reader = Reader::default();
     let mut rows: Vec<(usize, &str)> = Vec::new();
-    for (column, (_, texts)) in languages.iter_mut().enumerate() {
-        texts.truncate(LANGUAGE_ROWS);
+    for (column, (_, texts)) in languages.iter().enumerate() {
         let mut counts = [0_usize; Script::ALL.len()];
         for text in texts.iter() {
-            collected.text.clear();
-            collected.text.push(text);
-            if let Some(count) = counts.get_mut(language::main_script(&collected.text) as usize) {
+            if let Some(count) = counts.get_mut(reader.script(text, lexicon) as usize) {
                 *count += 1;
             }
         }
@@ -340,23 +343,25 @@ fn train_language(sets: &[Set], lexicon: &Lexicon, options: &TrainOptions) -> La
         table.scripts.push(scripts.fold(0, |set, (script, _)| set | 1 << script));
         rows.extend(texts.iter().map(|text| (column, *text)));
     }
+    table.by_script = LanguageTable::columns_by_script(&table.scripts);
     let counts: Vec<usize> = languages.iter().map(|(_, texts)| texts.len()).collect();
-    let mut weights = vec![Weights::<LANES>::NEW; 1 << options.language_bits];
-    let row_of = |hash: u32| (hash >> (32 - options.language_bits)) as usize;
+    let mut weights = vec![Weights::<LANES>::NEW; 1 << LANGUAGE_BITS];
+    let row_of = |hash: u32| (hash >> (32 - LANGUAGE_BITS)) as usize;
     let mut seed = SEED;
-    for epoch in 0..options.epochs {
+    for epoch in 0..EPOCHS {
         shuffle(&mut rows, &mut seed);
-        let rate = learning_rate(epoch, options.epochs);
+        let rate = learning_rate(epoch);
         for (column, text) in &rows {
-            collected.collect(text, lexicon);
-            let script = language::main_script(&collected.text);
-            let candidates: Vec<usize> = table.candidates(script).collect();
+            reader.read(text, lexicon);
+            let candidates: Vec<usize> = table.candidates(language::main_script(&reader.features)).to_vec();
+            let known = &reader.features.language;
+            let features = known.get(..MAX_FEATURES).unwrap_or(known);
             if candidates.len() < 2 || !candidates.contains(column) {
                 continue;
             }
-            let share = 1.0 / (collected.spellings.len().max(1) as f32).sqrt();
+            let share = 1.0 / (features.len().max(1) as f32).sqrt();
             let mut sums = [0.0; LANES];
-            for hash in &collected.spellings {
+            for hash in features {
                 if let Some(weights) = weights.get(row_of(*hash)) {
                     for (sum, weight) in sums.iter_mut().zip(&weights.values) {
                         *sum += weight;
@@ -380,7 +385,7 @@ fn train_language(sets: &[Set], lexicon: &Lexicon, options: &TrainOptions) -> La
                     *gradient = error * share;
                 }
             }
-            for hash in &collected.spellings {
+            for hash in features {
                 if let Some(weights) = weights.get_mut(row_of(*hash)) {
                     weights.step(rate, &gradients);
                 }
@@ -396,10 +401,10 @@ fn train_language(sets: &[Set], lexicon: &Lexicon, options: &TrainOptions) -> La
 /// trained. Every set counts equally.
 fn lexicon_alone(sets: &[Set], lexicon: &Lexicon) -> [[f32; CLASSES]; BALANCES] {
     let mut sums = [[1e-3_f64; CLASSES]; BALANCES];
-    let mut collected = Collected::default();
+    let mut reader = Reader::default();
     for set in sets.iter().filter(|set| !set.is_two_class()) {
         for row in &set.train {
-            let balance = collected.collect(&row.text, lexicon).tally.balance();
+            let balance = reader.read(&row.text, lexicon).tally.balance();
             let bucket = (balance.clamp(-6, 6) + 6).unsigned_abs() as usize;
             if let Some(sum) = sums.get_mut(bucket).and_then(|sums| sums.get_mut(row.class)) {
                 *sum += 1.0 / set.train.len() as f64;
@@ -461,18 +466,14 @@ struct Class3 {
 fn calibrate_language(model: &mut Model, sets: &[Set]) {
     let table = &model.language;
     let mut all: Vec<(Vec<f32>, usize)> = Vec::new();
-    let mut collected = Collected::default();
-    for (tag, mut texts) in texts_by_language(sets, |set| &set.dev) {
-        texts.truncate(CALIBRATION_ROWS);
+    let mut reader = Reader::default();
+    for (tag, texts) in texts_by_language(sets, |set| &set.dev, CALIBRATION_ROWS) {
         for text in texts {
-            collected.collect(text, &model.lexicon);
-            let script = language::main_script(&collected.text);
-            let mut sums = LanguageSums::new();
-            collected.spellings.iter().for_each(|hash| sums.add(table, *hash));
-            let candidates: Vec<usize> = table.candidates(script).collect();
+            reader.read(text, &model.lexicon);
+            let candidates: Vec<usize> = table.candidates(language::main_script(&reader.features)).to_vec();
             let right = candidates.iter().position(|column| table.tags.get(*column) == Some(&tag));
             if let (Some(right), true) = (right, candidates.len() > 1) {
-                all.push((candidates.iter().map(|column| table.logit(*column, &sums)).collect(), right));
+                all.push((table.logits(&candidates, &reader.features.language), right));
             }
         }
     }

@@ -14,7 +14,7 @@ use std::{
 use hearken_connectors::secret::Secret;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -24,6 +24,9 @@ use super::gateway::{self, Access, LibraryError};
 
 /// How long the engine may take to load its tables.
 const START: Duration = Duration::from_secs(120);
+
+/// How long another process that holds the directory may take to answer.
+const JOIN: Duration = Duration::from_secs(15);
 
 /// How long the child may take to stop before it is killed: more than it takes itself.
 const STOP: Duration = Duration::from_secs(25);
@@ -116,19 +119,19 @@ impl ClickHouseChild {
             return Ok(Self { address, access, supervisor: None });
         }
         options.library = Some(gateway::find_library(options.library.as_deref(), |name| std::env::var_os(name))?);
-        let (child, address) = match launch(&options).await {
+        let (running, address) = match launch(&options).await {
             Ok(started) => started,
             // Another process may have started one at the same moment, and holds the directory.
             Err(ChildError::Ended(status)) => {
                 access = open_access(&options.data)?;
-                let Some(address) = answering(&access).await else { return Err(ChildError::Ended(status)) };
+                let Some(address) = join(&options.data).await else { return Err(ChildError::Ended(status)) };
                 return Ok(Self { address, access, supervisor: None });
             }
             Err(error) => return Err(error),
         };
         options.listen = address;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(supervise(options, child, stop.clone()));
+        let task = tokio::spawn(supervise(options, running, stop.clone()));
         Ok(Self { address, access, supervisor: Some(Supervisor { stop, task }) })
     }
 
@@ -175,8 +178,28 @@ async fn answering(access: &Access) -> Option<SocketAddr> {
     matches!(answer, Ok(Ok(1))).then_some(address)
 }
 
+/// The address of another process that is about to answer, if one does.
+async fn join(data: &Path) -> Option<SocketAddr> {
+    let started = Instant::now();
+    while started.elapsed() < JOIN {
+        let access = Access::open(data).ok()?;
+        if let Some(address) = answering(&access).await {
+            return Some(address);
+        }
+        sleep(PAUSE).await;
+    }
+    None
+}
+
+/// A child that answers.
+struct Running {
+    child: Child,
+    /// It stops when this closes. Held apart, because waiting for a [`Child`] closes what it holds.
+    stdin: Option<ChildStdin>,
+}
+
 /// Starts the child and waits for the address that it prints once it answers.
-async fn launch(options: &ChildOptions) -> Result<(Child, SocketAddr), ChildError> {
+async fn launch(options: &ChildOptions) -> Result<(Running, SocketAddr), ChildError> {
     let mut command = Command::new(&options.executable);
     command.arg("clickhouse").arg("--data").arg(&options.data).arg("--listen").arg(options.listen.to_string());
     if let Some(library) = &options.library {
@@ -198,7 +221,7 @@ async fn launch(options: &ChildOptions) -> Result<(Child, SocketAddr), ChildErro
     };
     let line = timeout(START, first).await.map_err(|_| ChildError::Slow)?;
     match line.and_then(|line| line.trim().strip_prefix("http://")?.parse().ok()) {
-        Some(address) => Ok((child, address)),
+        Some(address) => Ok((Running { stdin: child.stdin.take(), child }, address)),
         None => {
             let status = timeout(STOP, child.wait()).await.map_err(|_| ChildError::Slow)?;
             let executable = options.executable.clone();
@@ -208,13 +231,13 @@ async fn launch(options: &ChildOptions) -> Result<(Child, SocketAddr), ChildErro
 }
 
 /// Restarts the child, on the same address, whenever it ends by itself.
-async fn supervise(options: ChildOptions, mut child: Child, stop: CancellationToken) {
+async fn supervise(options: ChildOptions, mut running: Running, stop: CancellationToken) {
     let mut pause = PAUSE;
     loop {
         let started = Instant::now();
         let ended = tokio::select! {
-            ended = child.wait() => ended,
-            () = stop.cancelled() => return end(child).await,
+            ended = running.child.wait() => ended,
+            () = stop.cancelled() => return end(running).await,
         };
         match ended {
             Ok(status) => tracing::error!(%status, "the embedded ClickHouse ended; it is started again"),
@@ -223,7 +246,7 @@ async fn supervise(options: ChildOptions, mut child: Child, stop: CancellationTo
         if started.elapsed() > STEADY {
             pause = PAUSE;
         }
-        child = loop {
+        running = loop {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stop.cancelled() => return,
@@ -234,7 +257,7 @@ async fn supervise(options: ChildOptions, mut child: Child, stop: CancellationTo
                 () = stop.cancelled() => return,
             };
             match started {
-                Ok((child, _)) => break child,
+                Ok((running, _)) => break running,
                 Err(error) => tracing::error!(%error, "the embedded ClickHouse does not start again"),
             }
         };
@@ -243,8 +266,8 @@ async fn supervise(options: ChildOptions, mut child: Child, stop: CancellationTo
 }
 
 /// Closes the child's standard input, which tells it to stop, and kills it if it does not.
-async fn end(mut child: Child) {
-    drop(child.stdin.take());
+async fn end(Running { mut child, stdin }: Running) {
+    drop(stdin);
     if timeout(STOP, child.wait()).await.is_err() {
         tracing::error!("the embedded ClickHouse does not stop; it is killed");
         let _ = child.kill().await;

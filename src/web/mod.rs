@@ -44,7 +44,11 @@ pub struct Status {
 }
 
 /// Serves the pages until told to stop.
-pub async fn serve(listener: Arc<std::net::TcpListener>, pages: Pages, stop: CancellationToken) -> Result<(), TaskError> {
+pub async fn serve(
+    listener: Arc<std::net::TcpListener>,
+    pages: Pages,
+    stop: CancellationToken,
+) -> Result<(), TaskError> {
     // The original stays bound over restarts of this task: nobody else can take the address.
     let listener = listener.try_clone().and_then(TcpListener::from_std).map_err(TaskError::retry)?;
     axum::serve(listener, router(pages)).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(TaskError::retry)
@@ -52,7 +56,11 @@ pub async fn serve(listener: Arc<std::net::TcpListener>, pages: Pages, stop: Can
 
 /// The routes, apart from any socket.
 pub fn router(pages: Pages) -> Router {
-    Router::new().route("/", get(front)).route("/report.json", get(json)).route("/status", get(status)).with_state(pages)
+    Router::new()
+        .route("/", get(front))
+        .route("/report.json", get(json))
+        .route("/status", get(status))
+        .with_state(pages)
 }
 
 async fn front(State(pages): State<Pages>) -> Response {

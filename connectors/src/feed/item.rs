@@ -177,7 +177,7 @@ fn construct(element: &Element, atom: bool, base: Option<&Url>) -> Plain {
     let html = match media_type {
         "html" | "text/html" | "xhtml" | "application/xhtml+xml" => true,
         "text" | "text/plain" => false,
-        "" | "plain" => !(atom && !element.name.contains(':')) && text::looks_like_html(&content),
+        "" | "plain" => (!atom || element.name.contains(':')) && text::looks_like_html(&content),
         // A picture or the like, not text.
         _ => return Plain::default(),
     };

@@ -30,7 +30,7 @@
 //!   again. Only when every feed that was asked fails, the poll fails.
 //! - A feed that has moved for good is asked at its new address as long as that works. One that is
 //!   gone (410) is reported once and not asked again.
-//! - Unchanged feeds cost one conditional request, a host is asked once a second, and a server's
+//! - Unchanged feeds cost one conditional request, a host is asked four times a second at most, and a server's
 //!   `Retry-After` holds across restarts.
 
 mod date;
@@ -52,7 +52,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use self::parse::{NotAFeed, Origin, Page};
+use self::parse::{NotAFeed, Origin, Page, scope};
 use self::position::{FeedPosition, Position};
 use crate::contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Gap, GapReason};
 use crate::http::{self, Quota, redacted};
@@ -74,8 +74,9 @@ const CONCURRENCY: usize = 8;
 /// A batch with this many messages is handed over before the remaining feeds are asked.
 const ENOUGH_MESSAGES: usize = 1000;
 
-/// Requests to a host in a row before the limit of one a second applies.
-const BURST: NonZeroU32 = NonZeroU32::new(8).unwrap();
+/// Requests to a host, a second, and how many may come at once after a pause.
+const RATE: NonZeroU32 = NonZeroU32::new(4).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 const ACCEPT: &str = "application/atom+xml, application/rss+xml, application/feed+json, application/rdf+xml, \
                       application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8, */*;q=0.1";
@@ -136,7 +137,7 @@ fn build(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connecto
         Some(cursor) => cursor.read::<Position>().map_err(|error| BuildError::Cursor(error.to_string()))?,
         None => Position::default(),
     };
-    position.feeds.retain(|url, _| urls.contains(url));
+    position.feeds.retain(|feed, _| urls.iter().any(|url| scope(url) == *feed));
     Ok(Box::new(FeedConnector {
         source: context.source.to_owned(),
         http: context.http.clone(),
@@ -187,14 +188,14 @@ impl FeedConnector {
     fn due(&self) -> VecDeque<Url> {
         let now = Timestamp::now();
         let is_due = |url: &&Url| {
-            let feed = self.position.feeds.get(*url);
+            let feed = self.position.feeds.get(&scope(url));
             feed.is_none_or(|feed| feed.gone_since.is_none() && feed.not_before.is_none_or(|time| time <= now))
         };
         self.urls.iter().filter(is_due).cloned().collect()
     }
 
     fn all_gone(&self) -> bool {
-        self.urls.iter().all(|url| self.position.feeds.get(url).is_some_and(|feed| feed.gone_since.is_some()))
+        self.urls.iter().all(|url| self.position.feeds.get(&scope(url)).is_some_and(|feed| feed.gone_since.is_some()))
     }
 
     async fn ask(&self, url: &Url, feed: Option<&FeedPosition>) -> Answer {
@@ -211,7 +212,7 @@ impl FeedConnector {
 
     async fn fetch(&self, url: &Url, address: &Url, feed: Option<&FeedPosition>) -> Result<Answer, ConnectorError> {
         let host = address.host_str().unwrap_or_default();
-        let limits = self.http.limits(&format!("feed {host}"), Quota::per_second(NonZeroU32::MIN).allow_burst(BURST));
+        let limits = self.http.limits(&format!("feed {host}"), Quota::per_second(RATE).allow_burst(BURST));
         let validators = feed.map(|feed| (feed.etag.as_deref(), feed.last_modified.as_deref())).unwrap_or_default();
         let request = self.http.get(address, &limits).accept(ACCEPT).if_changed(validators.0, validators.1);
         let response = request.send().await?;
@@ -243,7 +244,8 @@ impl FeedConnector {
         };
         while !round.due.is_empty() && round.batch.messages.len() < ENOUGH_MESSAGES {
             let now_due: Vec<Url> = round.due.drain(..CONCURRENCY.min(round.due.len())).collect();
-            let answers = join_all(now_due.iter().map(|url| self.ask(url, round.position.feeds.get(url)))).await;
+            let answers =
+                join_all(now_due.iter().map(|url| self.ask(url, round.position.feeds.get(&scope(url))))).await;
             for (url, answer) in now_due.into_iter().zip(answers) {
                 round.apply(url, answer, Timestamp::now());
             }
@@ -264,7 +266,7 @@ struct Round {
 
 impl Round {
     fn apply(&mut self, url: Url, answer: Answer, now: Timestamp) {
-        let feed = self.position.feeds.entry(url.clone()).or_default();
+        let feed = self.position.feeds.entry(scope(&url)).or_default();
         match answer {
             Answer::Page { page, etag, last_modified, moved_to } => {
                 self.heard += 1;
@@ -309,7 +311,7 @@ impl Round {
     }
 
     fn failed(&mut self, url: &Url, error: ConnectorError, now: Timestamp) {
-        let feed = self.position.feeds.entry(url.clone()).or_default();
+        let feed = self.position.feeds.entry(scope(url)).or_default();
         let from = *feed.heard_until.get_or_insert(now);
         let wait = error.retry_after.filter(|wait| !wait.is_zero());
         feed.not_before = wait.and_then(|wait| now.checked_add(wait).ok());
@@ -334,6 +336,7 @@ impl Round {
         let cursor = Cursor::of(&self.position)
             .map_err(|error| ConnectorError::bug(format!("cannot write the cursor: {error}")))?;
         self.batch.cursor = Some(cursor);
+        self.batch.more = !self.due.is_empty();
         Ok(self.batch)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Position, Url};
 
 use super::item::{Feed, Item};
 use super::{NAME, decode, item, json, xml};
@@ -66,11 +66,17 @@ pub enum NotAFeed {
 /// `content_type` is the HTTP header, used for its `charset` only.
 pub fn parse(bytes: &[u8], content_type: Option<&str>, origin: Origin<'_>) -> Result<Page, NotAFeed> {
     let document = decode::decode(bytes, content_type);
+    let base = origin.url.and_then(|url| url.join(url.path()).ok()).map(|mut base| {
+        // Neither fails for http and https.
+        let _ = base.set_username("");
+        let _ = base.set_password(None);
+        base
+    });
     let (feed, broken) = if document.trim_start().starts_with('{') {
-        json::read(document.trim_start(), origin.url).ok_or(NotAFeed::Unknown)?
+        json::read(document.trim_start(), base.as_ref()).ok_or(NotAFeed::Unknown)?
     } else {
         let read = xml::read(&document).ok_or_else(|| not_a_feed(&document))?;
-        (item::read(&read, origin.url), read.broken)
+        (item::read(&read, base.as_ref()), read.broken)
     };
     let mut items: Vec<Heard> = heard(&feed, origin);
     // Feeds show the newest first; where dates are equal or missing that order is kept, reversed.
@@ -150,13 +156,20 @@ fn message(item: &Item, id: Option<&str>, feed: &Feed, origin: Origin<'_>) -> Me
 /// The feed's id where it is unique everywhere, else put behind the feed's address; without one the
 /// link, and without that a fingerprint of the content.
 fn native_id(item: &Item, id: Option<&str>, origin: Origin<'_>) -> String {
-    let scope = || origin.url.map_or(origin.source, Url::as_str);
+    let scope = || origin.url.map_or_else(|| origin.source.to_owned(), scope);
     match (id, &item.url) {
         (Some(id), _) if is_global(id) => id.to_owned(),
         (Some(id), _) => format!("{} {id}", scope()),
         (None, Some(url)) => url.to_string(),
         (None, None) => format!("{} {}", scope(), fingerprint([item.title.as_str(), &item.body.text])),
     }
+}
+
+/// A feed's address as it may be shown and stored: its query, which may hold a secret and may tell
+/// feeds apart, as a fingerprint; without scheme, because feeds move to https.
+pub(super) fn scope(url: &Url) -> String {
+    let place = format!("{}{}", &url[Position::BeforeHost..Position::AfterPort], url.path());
+    url.query().map_or_else(|| place.clone(), |query| format!("{place}?{}", fingerprint([query])))
 }
 
 /// True for a web address, a tag URI (RFC 4151) and a URN.
@@ -178,13 +191,13 @@ fn kind(item: &Item) -> Kind {
 
 /// Whom the item names, else whom the feed names, else the feed itself.
 fn author(item: &Item, feed: &Feed, origin: Origin<'_>) -> Author {
-    let site = feed.site.as_ref().or(origin.url);
     let Some(person) = item.author.as_ref().or(feed.author.as_ref()) else {
-        let url = site.map(Url::to_string).unwrap_or_default();
-        return Author { id: url.clone(), name: feed.title.clone(), url, ..Author::default() };
+        let url = feed.site.as_ref().map(Url::to_string).unwrap_or_default();
+        let id = if url.is_empty() { origin.url.map(scope).unwrap_or_default() } else { url.clone() };
+        return Author { id, name: feed.title.clone(), url, ..Author::default() };
     };
     // Names are unique on one site at best.
-    let host = site.or(item.url.as_ref()).and_then(Url::host_str).unwrap_or(origin.source);
+    let host = feed.site.as_ref().or(origin.url).or(item.url.as_ref()).and_then(Url::host_str).unwrap_or(origin.source);
     let id = match person {
         person if !person.url.is_empty() => person.url.clone(),
         person if !person.name.is_empty() => format!("{host}/{}", person.name),

@@ -20,8 +20,8 @@ const MARGIN: usize = 200;
 /// The cursor of the `feed` channel, version 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// By configured address.
-    pub(super) feeds: BTreeMap<Url, FeedPosition>,
+    /// By configured address, as [`scope`](super::parse::scope) writes it.
+    pub(super) feeds: BTreeMap<String, FeedPosition>,
 }
 
 /// What is remembered about one feed.
@@ -161,4 +161,106 @@ fn milliseconds(time: Timestamp) -> u64 {
 
 fn fingerprint_bytes(bytes: &[u8]) -> String {
     fingerprint([String::from_utf8_lossy(bytes).as_ref()])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::feed::parse::{Origin, parse};
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// A page of items: number, text, day of November on which it was published.
+    fn page(items: &[(u32, &str, u32)], updated: &str) -> Page {
+        let item = |(id, text, day): &(u32, &str, u32)| {
+            format!(
+                "<item><guid>https://a.example/{id}</guid><title>{text}</title><updated>{updated}</updated>\
+                 <pubDate>{day} Nov 2025 10:00:00 GMT</pubDate></item>"
+            )
+        };
+        let items: String = items.iter().map(item).collect();
+        let origin = Origin { source: "s", url: None, observed_at: time("2025-12-01T00:00:00Z") };
+        parse(format!("<rss><channel>{items}</channel></rss>").as_bytes(), None, origin).unwrap()
+    }
+
+    fn versions(news: &News) -> Vec<u64> {
+        news.messages.iter().map(|message| message.version).collect()
+    }
+
+    #[test]
+    fn an_item_is_heard_once_and_again_when_it_changes() {
+        let now = time("2025-11-20T00:00:00Z");
+        let mut feed = FeedPosition::default();
+        assert_eq!(versions(&feed.take(page(&[(2, "b", 2), (1, "a", 1)], ""), now)), [0, 0]);
+        assert_eq!(versions(&feed.take(page(&[(2, "b", 2), (1, "a", 1)], ""), now)), [0; 0]);
+        // The feed's own time of the change, where it has moved on ...
+        let edited = feed.take(page(&[(2, "b2", 2), (1, "a", 1)], "2025-11-19T00:00:00Z"), now);
+        assert_eq!(versions(&edited), [1_763_510_400_000]);
+        // ... else the time at which it was noticed, and always a higher one.
+        assert_eq!(versions(&feed.take(page(&[(2, "b3", 2)], "2025-11-19T00:00:00Z"), now)), [1_763_596_800_000]);
+        assert_eq!(versions(&feed.take(page(&[(2, "b4", 2)], "2099-01-01T00:00:00Z"), now)), [1_763_596_800_001]);
+        // What is no longer shown is not deleted, and not new when it is shown again.
+        assert_eq!(versions(&feed.take(page(&[(1, "a", 1)], ""), now)), [0; 0]);
+    }
+
+    #[test]
+    fn a_page_that_shares_nothing_with_the_last_is_a_gap() {
+        let now = time("2025-11-20T00:00:00Z");
+        let mut feed = FeedPosition::default();
+        assert_eq!(feed.take(page(&[(1, "a", 1), (2, "b", 2)], ""), now).gap, None);
+        assert_eq!(feed.take(page(&[(2, "b", 2), (3, "c", 3)], ""), now).gap, None);
+        let gap = feed.take(page(&[(8, "h", 8), (9, "i", 9)], ""), now).gap.unwrap();
+        assert_eq!((gap.from, gap.until), (time("2025-11-03T10:00:00Z"), time("2025-11-08T10:00:00Z")));
+        assert_eq!(gap.reason, GapReason::PageCeiling);
+        // Old items that come up for the first time push nothing out.
+        assert_eq!(feed.take(page(&[(5, "e", 5)], ""), now).gap, None);
+    }
+
+    #[test]
+    fn poison_is_reported_once() {
+        let document = "<rss><channel><item><title>cut";
+        let origin = Origin { source: "s", url: None, observed_at: time("2025-12-01T00:00:00Z") };
+        let page = parse(document.as_bytes(), None, origin).unwrap();
+        let mut feed = FeedPosition::default();
+        assert_eq!(feed.take(page.clone(), origin.observed_at).poison.len(), 1);
+        assert_eq!(feed.take(page, origin.observed_at).poison.len(), 0);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let now = time("2025-11-20T00:00:00Z");
+        let mut feed = FeedPosition::default();
+        for step in 0..50 {
+            let items: Vec<_> = (step * 20..step * 20 + 20).map(|id| (id, "x", 1)).collect();
+            feed.take(page(&items, ""), now);
+        }
+        assert_eq!(feed.seen.len(), 20 + MARGIN);
+    }
+
+    #[test]
+    fn a_large_page_is_handed_over_in_parts() {
+        let now = time("2025-11-20T00:00:00Z");
+        let items: Vec<_> = (0..u32::try_from(MOST_MESSAGES).unwrap() + 5).map(|id| (id, "x", 1)).collect();
+        let mut feed = FeedPosition::default();
+        let first = feed.take(page(&items, ""), now);
+        assert_eq!((first.messages.len(), first.more), (MOST_MESSAGES, true));
+        let second = feed.take(page(&items, ""), now);
+        assert_eq!((second.messages.len(), second.more, second.gap), (5, false, None));
+    }
+
+    /// Written by an earlier release: it has to be readable for ever.
+    #[test]
+    fn the_first_version_of_the_cursor_is_read() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("cursor_1.json")).unwrap();
+        let position: Position = crate::Cursor(golden.clone()).read().unwrap();
+        let feed = &position.feeds["feeds.example/all?0d0a1b2c3d4e5f60"];
+        assert_eq!(feed.seen["9f8e7d6c5b4a3928"].version, 1_763_510_400_000);
+        assert_eq!(feed.not_before, Some(time("2025-11-21T12:05:00Z")));
+        assert!(position.feeds["gone.example/rss"].gone_since.is_some());
+        assert_eq!(crate::Cursor::of(&position).unwrap().0, golden);
+    }
 }

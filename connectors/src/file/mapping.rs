@@ -122,7 +122,7 @@ impl Mapping {
     ) -> Result<Self, BuildError> {
         let mut paths = Vec::new();
         for (key, value) in flatten(fields) {
-            let field = field(&key, "fields")?;
+            let field = field(&key).ok_or_else(|| unknown_key(&key, "fields", Field::NAMES))?;
             let toml::Value::String(path) = value else {
                 let reason = "takes the name of a record's field, as a string".to_owned();
                 return Err(BuildError::Setting { path: format!("fields.{key}"), reason });
@@ -151,7 +151,8 @@ impl Mapping {
             channel.clone_into(&mut self.channel);
             return Ok(());
         }
-        let field = field(key, "set")?;
+        let known = [&["channel"], Field::NAMES].concat();
+        let field = field(key).ok_or_else(|| unknown_key(key, "set", &known))?;
         if field == Field::Id {
             return Err(wrong("a constant id would make all records one message"));
         }
@@ -166,18 +167,15 @@ impl Mapping {
             toml::Value::Datetime(datetime) => Value::Text(datetime.to_string().into()),
             _ => return Err(wrong("takes a plain value")),
         };
-        self.constants.push((field, value));
-
-        // A constant that does not fit is found here, not at each record.
+        // A constant that does not fit is found here, not at each record. A deletion is the record
+        // that needs nothing but its id.
         let mut probe = self.record();
-        probe.put(Field::Text, Value::Text("probe".into()));
-        if self.path(Field::PublishedAt).is_some() {
-            probe.put(Field::PublishedAt, Value::Int(0));
-        }
-        if self.path(Field::Id).is_some() {
-            probe.put(Field::Id, Value::Int(0));
-        }
-        self.message(probe, b"", Timestamp::UNIX_EPOCH).map(drop).map_err(|reason| wrong(&reason))
+        probe.put(Field::Deleted, Value::Bool(true));
+        probe.put(Field::Id, Value::Int(0));
+        probe.put(field, value.clone());
+        self.message(probe, b"", Timestamp::UNIX_EPOCH).map_err(|reason| wrong(&reason))?;
+        self.constants.push((field, value));
+        Ok(())
     }
 
     /// True when no field is mapped: JSON lines are Hearken messages, CSV columns go by name.
@@ -406,9 +404,8 @@ fn content_id(bytes: &[u8]) -> String {
     Sha256::digest(bytes.trim_ascii()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn field(key: &str, table: &str) -> Result<Field, BuildError> {
-    let found = Field::ALL.iter().copied().find(|field| field.name() == key);
-    found.ok_or_else(|| unknown_key(key, table, Field::NAMES))
+fn field(key: &str) -> Option<Field> {
+    Field::ALL.iter().copied().find(|field| field.name() == key)
 }
 
 /// The leaves of nested tables, by dotted key.

@@ -18,8 +18,8 @@ use crate::contract::Poison;
 use crate::message::Message;
 use crate::registry::Parsed;
 
-/// Messages and poison of one batch.
-const BATCH_RECORDS: usize = 4_000;
+/// Messages and poison of one batch; few in unit tests, so that batches end everywhere.
+const BATCH_RECORDS: usize = if cfg!(test) { 7 } else { 4_000 };
 /// Bytes of text of one batch.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of a record that poison keeps.
@@ -263,6 +263,7 @@ impl Reading {
     fn message(&self, bytes: &[u8], observed_at: Timestamp) -> Result<Message, String> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| format!("not UTF-8 from byte {} of the record on", error.valid_up_to() + 1))?;
+        let text = text.trim_ascii();
         let mapping = &self.settings.mapping;
         let mut record = mapping.record();
         match &self.columns {
@@ -297,10 +298,9 @@ impl Reading {
 /// What is wrong with a JSON record; quotes nothing of it.
 fn json_reason(error: &serde_json::Error, expected: &str) -> String {
     let shown = error.to_string();
-    let column = error.column();
     match error.classify() {
         // A value of the wrong type would be quoted in the error.
-        Category::Data if !shown.starts_with("missing field") => format!("is not {expected} (column {column})"),
+        Category::Data if !shown.starts_with("missing field") => format!("is not {expected}"),
         Category::Data => {
             format!("is not {expected}: {}", shown.split_once(" at line").map_or(shown.as_str(), |(what, _)| what))
         }

@@ -103,6 +103,10 @@ impl Csv {
 
 impl Records for Csv {
     fn next(&mut self, unread: &[u8], last: bool) -> Next {
+        // To the reader, empty input is the end of the text.
+        if unread.is_empty() {
+            return if last { Next::End } else { Next::Incomplete };
+        }
         let blank = unread.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if blank > 0 {
             return Next::Blank { length: blank, lines: count_lines(unread.get(..blank).unwrap_or_default()) };

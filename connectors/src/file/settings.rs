@@ -89,6 +89,7 @@ impl Settings {
                 .map_err(|error| wrong("time_format", &format!("is not a strptime pattern: {error}")))?,
             None => TimeFormat::Detect,
         };
+        let mapping = Mapping::new(&raw.fields, &raw.set, time_format, source)?;
         if format == Format::Jsonl {
             let says_something = ["text", "title"].iter().any(|key| raw.fields.contains_key(*key));
             if !raw.fields.is_empty() && !says_something {
@@ -101,14 +102,7 @@ impl Settings {
                 ));
             }
         }
-        Ok(Self {
-            mapping: Mapping::new(&raw.fields, &raw.set, time_format, source)?,
-            encoding: encoding.transpose()?,
-            follow: raw.follow,
-            path,
-            format,
-            delimiter,
-        })
+        Ok(Self { mapping, encoding: encoding.transpose()?, follow: raw.follow, path, format, delimiter })
     }
 }
 

@@ -152,7 +152,8 @@ impl Place {
     fn new(wanted: Option<PathBuf>) -> Result<Self, Failure> {
         let temporary = wanted.is_none();
         let dir = wanted.unwrap_or_else(|| std::env::temp_dir().join(format!("hearken-demo-{}", std::process::id())));
-        let cannot = |error| Failure::unavailable(format!("cannot make the demo's directory {}: {error}", dir.display()));
+        let cannot =
+            |error| Failure::unavailable(format!("cannot make the demo's directory {}: {error}", dir.display()));
         std::fs::create_dir_all(&dir).map_err(cannot)?;
         let dir = dir.canonicalize().map_err(cannot)?;
         Ok(Self { dir, temporary })

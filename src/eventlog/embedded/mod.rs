@@ -25,7 +25,10 @@
 //! [`LogError::Unavailable`]; they succeed again when there is room.
 
 mod batch;
+mod journal;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;

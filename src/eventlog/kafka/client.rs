@@ -1,8 +1,9 @@
 //! What all clients of a broker have in common: settings, logging, and what an error means.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
@@ -12,7 +13,7 @@ use super::KafkaOptions;
 use crate::eventlog::{LogError, MAX_RECORD_BYTES};
 
 /// Requests that take longer have failed.
-pub(super) const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Settings that carry the delivery semantics; nobody else may set them.
 const OURS: &[&str] = &[
@@ -56,6 +57,36 @@ pub(super) fn config(options: &KafkaOptions) -> Result<ClientConfig, LogError> {
 /// A record of the largest size with what the protocol puts around it.
 pub(super) fn max_message_bytes() -> usize {
     MAX_RECORD_BYTES + (64 << 10)
+}
+
+/// The first offset of a partition and the next one to be written; waits until the partition has a
+/// leader, which it has not for a moment when it is new or moves.
+pub(super) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
+    use RDKafkaErrorCode as Code;
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let error = match client.fetch_watermarks(topic, partition, TIMEOUT) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) => error,
+        };
+        let passing = [
+            Code::LeaderNotAvailable,
+            Code::NotLeaderForPartition,
+            Code::UnknownPartition,
+            Code::UnknownTopic,
+            Code::UnknownTopicOrPartition,
+        ];
+        if error.rdkafka_error_code().is_none_or(|code| !passing.contains(&code)) || Instant::now() > deadline {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        // Without asking anew, the client believes for minutes what it was told first.
+        client.fetch_metadata(Some(topic), TIMEOUT)?;
+    }
 }
 
 /// Remembers what the client complained about last: requests fail with a bare timeout, the reason

@@ -22,7 +22,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
-use self::client::{Context, Pending, TIMEOUT, config};
+use self::client::{Context, Pending, TIMEOUT, config, watermarks};
 use self::subscription::{KafkaSubscription, Member};
 use super::{EventLog, LogError, Record, Subscription, Topic, check_sizes};
 
@@ -68,9 +68,11 @@ impl KafkaLog {
     /// [`LogError::Unusable`] where a setting is wrong (the message says which);
     /// [`LogError::Unavailable`] where no broker answers.
     pub async fn connect(options: KafkaOptions) -> Result<Self, LogError> {
-        topics::ensure(&options).await?;
         let producer = Mutex::new(Arc::new(producer(&options)?));
-        Ok(Self(Arc::new(Inner { options, producer })))
+        let log = Self(Arc::new(Inner { options, producer }));
+        let existing = log.blocking("connecting to Kafka", |inner| inner.observer("connect")?.topics()).await?;
+        topics::ensure(&log.0.options, &existing).await?;
+        Ok(log)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -171,7 +173,17 @@ struct Observer<'a> {
 
 impl Observer<'_> {
     fn explain(&self, what: &str, error: &KafkaError) -> LogError {
+        // What the client has to say arrives as events, and only by polling.
+        for _ in 0..100 {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
         self.context.complaint.explain(what, &self.inner.options.brokers, error)
+    }
+
+    /// The topics of the cluster and how many partitions they have.
+    fn topics(&self) -> Result<BTreeMap<String, usize>, LogError> {
+        let metadata = self.consumer.fetch_metadata(None, TIMEOUT).map_err(|error| self.explain("connect", &error))?;
+        Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
     }
 
     /// All partitions of these topics, at this offset.
@@ -189,22 +201,9 @@ impl Observer<'_> {
         Ok(list)
     }
 
-    /// The first offset of a partition and the next one to be written.
     fn watermarks(&self, partition: &TopicPartitionListElem<'_>) -> Result<(i64, i64), LogError> {
-        use RDKafkaErrorCode as Code;
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let error = match self.consumer.fetch_watermarks(partition.topic(), partition.partition(), TIMEOUT) {
-                Ok(watermarks) => return Ok(watermarks),
-                Err(error) => error,
-            };
-            // A partition that is new, or moves, has no leader for a moment.
-            let passing = [Code::NotLeaderForPartition, Code::LeaderNotAvailable, Code::UnknownTopicOrPartition];
-            if error.rdkafka_error_code().is_none_or(|code| !passing.contains(&code)) || Instant::now() > deadline {
-                return Err(self.explain("read where the topics begin and end", &error));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        watermarks(self.consumer.client(), partition.topic(), partition.partition())
+            .map_err(|error| self.explain("read where the topics begin and end", &error))
     }
 
     fn lag(&self, topics: &[Topic]) -> Result<u64, LogError> {

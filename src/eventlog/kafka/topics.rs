@@ -1,35 +1,24 @@
 //! Creates the topics that are missing, and compares those that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::task::spawn_blocking;
 
-use super::client::{Context, TIMEOUT, config, max_message_bytes};
+use super::client::{Context, TIMEOUT, config, max_message_bytes, watermarks};
 use super::{KafkaOptions, topic_name};
 use crate::eventlog::{LogError, Topic};
 
-/// Makes sure that every topic is there.
-pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
+/// Makes sure that every topic is there; `existing` are the topics of the cluster and how many
+/// partitions they have.
+pub(super) async fn ensure(options: &KafkaOptions, existing: &BTreeMap<String, usize>) -> Result<(), LogError> {
     let context = Context::default();
     let explain = |what: &str, error: &KafkaError| context.complaint.explain(what, &options.brokers, error);
     let admin = config(options)?
         .create_with_context::<_, AdminClient<Context>>(context.clone())
         .map_err(|error| explain("connect", &error))?;
-    let admin = std::sync::Arc::new(admin);
-
-    let asked = admin.clone();
-    let metadata = spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT));
-    let metadata = metadata
-        .await
-        .map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))?
-        .map_err(|error| explain("connect", &error))?;
-    let existing = metadata
-        .topics()
-        .iter()
-        .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
-        .collect::<BTreeMap<_, _>>();
 
     let wanted = Topic::ALL.map(|topic| (topic_name(options, topic), settings(options, topic)));
     let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|(name, _)| existing.contains_key(name));
@@ -52,6 +41,20 @@ pub(super) async fn ensure(options: &KafkaOptions) -> Result<(), LogError> {
             }
         }
     }
+
+    // A client that asks for a topic before it is there remembers for minutes that it is not.
+    let new = missing.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let partitions = i32::try_from(options.partitions).unwrap_or(i32::MAX);
+    let admin = Arc::new(admin);
+    let asking = admin.clone();
+    let usable = spawn_blocking(move || {
+        let mut all = new.iter().flat_map(|name| (0..partitions).map(move |partition| (name, partition)));
+        all.try_for_each(|(name, partition)| watermarks(asking.inner(), name, partition).map(drop))
+    });
+    usable
+        .await
+        .map_err(|_| LogError::Unavailable("asking Kafka for its topics was interrupted".into()))?
+        .map_err(|error| explain("use the new topics", &error))?;
 
     let described = present.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect::<Vec<_>>();
     if described.is_empty() {

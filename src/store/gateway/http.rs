@@ -147,6 +147,9 @@ impl Handler {
         headers: &HeaderMap,
         answer: &Answer,
     ) -> Result<Response<Body>, Exception> {
+        if sql.trim().is_empty() {
+            return Err(Exception::new(Exception::SYNTAX_ERROR, "Syntax error: Empty query"));
+        }
         if sql::has_second_statement(&sql) {
             let message = "Syntax error (Multi-statements are not allowed)";
             return Err(Exception::new(Exception::SYNTAX_ERROR, message));
@@ -325,7 +328,8 @@ enum Statement {
 }
 
 /// Puts the statement together from the URL and the body, and finds where the data of an INSERT begins.
-async fn read_statement(query: &str, mut body: Bodied) -> Result<Statement, Exception> {
+async fn read_statement(query: &str, body: Bodied) -> Result<Statement, Exception> {
+    let mut body: Bodied = Box::pin(body.fuse());
     let mut head = BytesMut::from(query);
     let mut complete = false;
     while !complete {
