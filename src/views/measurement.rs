@@ -21,7 +21,12 @@ pub const FORMULAS: &[(&str, &str)] = &[
     ("neutral", "u / (p + u + n)"),
     ("unsure", "unsure / mentions"),
     (
-        "95 % interval",
+        "trending",
+        "z = ln odds ratio of holding the term, lately against before, over its standard error; shown from 2.58, with 3 \
+         mentions by 2 authors or more",
+    ),
+    (
+        "95 %",
         "how far chance alone may move the figure; errors of the scorer come on top. Net sentiment: Agresti and Min \
          2005, d ± 1.96 √((p' + n' - d²) / (N + 2)) on shares with half a mention added to each of four cells; net, \
          decided: Wilson's interval of p / (p + n), stretched to -1..1",

@@ -342,11 +342,11 @@ async fn read_statement(query: &str, body: Bodied) -> Result<Statement, Exceptio
             }
             None => complete = true,
         }
-        if starts_insert(&head) {
-            if let sql::Insert::Data { statement, format, at } = sql::split_insert(&head, complete) {
-                let first = head.freeze().slice(at..);
-                return Ok(Statement::Insert { statement, format, first, rest: body });
-            }
+        if starts_insert(&head)
+            && let sql::Insert::Data { statement, format, at } = sql::split_insert(&head, complete)
+        {
+            let first = head.freeze().slice(at..);
+            return Ok(Statement::Insert { statement, format, first, rest: body });
         }
         if head.len() > MAX_STATEMENT {
             let message = format!("the statement is larger than {MAX_STATEMENT} bytes");

@@ -75,7 +75,8 @@ FROM
             'يكـ\xEF\xB8\x8F', 'یک') AS said,
         extractAll(said, concat(
             '(?:https?://|www\\.)\\S+',
-            '|[@#][', letters, digits, '_][', letters, digits, '_.]*',
+            '|#[', letters, digits, '_]+',
+            '|@[', letters, digits, '_][', letters, digits, '_.-]*',
             '|[\\x{1F1E6}-\\x{1F1FF}]{2}',
             '|[\\x{203C}-\\x{2BFF}\\x{1F000}-\\x{1FAFF}](?:[\\x{1F3FB}-\\x{1F3FF}]|\\x{200D}[\\x{2600}-\\x{2BFF}\\x{1F000}-\\x{1FAFF}])*',
             '|[\\x{3005}-\\x{3007}\\x{3041}-\\x{31FF}\\x{3400}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{3FFFF}]+',
