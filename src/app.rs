@@ -211,7 +211,7 @@ pub struct App {
     /// Address of the web pages, where this process serves.
     pub address: Option<SocketAddr>,
     log: Arc<dyn EventLog>,
-    listening: Vec<(Arc<Source>, bool)>,
+    listening: Vec<Arc<Source>>,
     supervisor: Supervisor,
     open_store: Option<OpenStore>,
 }
@@ -280,8 +280,7 @@ impl App {
 
     fn listen(&mut self, source: &config::Source, http: http::Client) {
         let heard = Arc::new(Source::new(&source.name, &source.channel));
-        let finite = connector(source, &http, None).is_ok_and(|connector| connector.is_finite());
-        self.listening.push((heard.clone(), finite));
+        self.listening.push(heard.clone());
         let (log, source) = (self.log.clone(), source.clone());
         self.supervisor.spawn(task_name(&heard), move |stop| {
             let (heard, log, source, http) = (heard.clone(), log.clone(), source.clone(), http.clone());
@@ -294,8 +293,8 @@ impl App {
         });
     }
 
-    /// Waits until every finite source is drained, every other one has been polled, and everything
-    /// that was heard is stored.
+    /// Waits until everything that the sources have now was heard, and everything that was heard is
+    /// stored.
     pub async fn idle(&self) -> Result<(), AppError> {
         while !(self.sources_are_idle()? && self.log_is_drained().await) {
             tokio::time::sleep(IDLE_CHECK).await;
@@ -304,19 +303,12 @@ impl App {
     }
 
     fn sources_are_idle(&self) -> Result<bool, AppError> {
-        let tasks = self.board.snapshot();
-        let down = |(task, status): (&String, _)| match status {
-            TaskState::Failed { error } => Some(AppError::Failed { task: task.clone(), error }),
-            _ => None,
-        };
-        if let Some(failed) = tasks.iter().find_map(|(task, status)| down((task, status.state.clone()))) {
-            return Err(failed);
+        for (task, status) in self.board.snapshot() {
+            if let TaskState::Failed { error } = status.state {
+                return Err(AppError::Failed { task, error });
+            }
         }
-        let is_idle = |(source, finite): &(Arc<Source>, bool)| match finite {
-            true => tasks.get(&task_name(source)).is_some_and(|task| task.state == TaskState::Finished),
-            false => source.was_polled(),
-        };
-        Ok(self.listening.iter().all(is_idle))
+        Ok(self.listening.iter().all(|source| source.is_caught_up()))
     }
 
     /// The ledger is asked last, because the pipeline adds dead letters to it. A log that does not

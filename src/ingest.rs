@@ -16,25 +16,25 @@ use crate::eventlog::{EventLog, LogError, Record, Topic};
 use crate::ledger::{DeadLetter, LedgerEvent, What};
 use crate::supervise::TaskError;
 
-/// Name and channel of a source, and whether it has been heard since the daemon started.
+/// Name and channel of a source, and whether everything that it has now was heard.
 #[derive(Debug)]
 pub struct Source {
     /// Its name in the configuration.
     pub name: String,
     /// Its channel.
     pub channel: String,
-    polled: AtomicBool,
+    caught_up: AtomicBool,
 }
 
 impl Source {
     /// A source that has not been polled yet.
     pub fn new(name: &str, channel: &str) -> Self {
-        Self { name: name.to_owned(), channel: channel.to_owned(), polled: AtomicBool::new(false) }
+        Self { name: name.to_owned(), channel: channel.to_owned(), caught_up: AtomicBool::new(false) }
     }
 
-    /// True once a poll has succeeded or failed.
-    pub fn was_polled(&self) -> bool {
-        self.polled.load(Ordering::Relaxed)
+    /// True when the last poll left nothing behind that could be heard at once, or failed.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
     }
 }
 
@@ -59,16 +59,16 @@ pub async fn listen(
     while let Some(polled) = stop.run_until_cancelled(connector.next_batch()).await {
         match polled {
             Ok(batch) => {
-                let end = batch.end;
+                let (more, end) = (batch.more, batch.end);
                 ingest.store(batch).await?;
-                source.polled.store(true, Ordering::Relaxed);
+                source.caught_up.store(!more, Ordering::Relaxed);
                 if end {
                     return Ok(());
                 }
             }
             Err(error) => {
                 ingest.outage(&error).await?;
-                source.polled.store(true, Ordering::Relaxed);
+                source.caught_up.store(true, Ordering::Relaxed);
                 wait_out(error, &stop).await?;
             }
         }

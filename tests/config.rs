@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hearken::config::{Account, Config, ConfigError, Environment, LogKind, Place, Store};
+use hearken::config::{Account, Config, ConfigError, Environment, LogKind, Place, Source, Store};
 use hearken::query::Matcher;
-use hearken_connectors::BuildError;
+use hearken_connectors::{BuildError, http, registry};
 use proptest::prelude::*;
 
 const MINIMAL: &str = r#"
@@ -331,7 +331,14 @@ fn shipped_configurations_are_right() {
         let config = Config::load(&path, &environment(&secrets)).unwrap_or_else(|error| panic!("{error}"));
         let matcher = Matcher::compile(&config.queries()).unwrap();
         config.check_examples(&matcher).unwrap_or_else(|error| panic!("{error}"));
+        config.check_sources(build).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+fn build(source: &Source) -> Result<(), BuildError> {
+    let http = http::Client::new(http::Settings::default()).unwrap();
+    let context = registry::Context { source: &source.name, http: &http, cursor: None };
+    (registry::channel(&source.channel)?.build)(source.settings.clone(), context).map(drop)
 }
 
 proptest! {

@@ -320,10 +320,12 @@ fn a_wrong_line_is_named_with_its_file() {
     let fails = |options: &TrainOptions| train(options, &mut |_| {}).err().unwrap().to_string();
     let good = small_options(directory.path());
 
-    let options = TrainOptions { lexicon: Some(write(directory.path(), "bad.tsv", "fine\t1\nnot so\n")), ..good.clone() };
+    let options =
+        TrainOptions { lexicon: Some(write(directory.path(), "bad.tsv", "fine\t1\nnot so\n")), ..good.clone() };
     assert!(fails(&options).contains("bad.tsv: line 2: expected a word"), "{}", fails(&options));
 
-    let options = TrainOptions { languages: Some(write(directory.path(), "l.tsv", "nl\tgoed\nxx\tbad\n")), ..good.clone() };
+    let options =
+        TrainOptions { languages: Some(write(directory.path(), "l.tsv", "nl\tgoed\nxx\tbad\n")), ..good.clone() };
     assert!(fails(&options).contains("l.tsv:2: expected a known language"), "{}", fails(&options));
 
     write(directory.path(), "en_bad.train.tsv", "pos\tgood\nmixed\tboth\n");
@@ -348,7 +350,8 @@ fn evaluation_counts_what_people_said() {
         r#"{"said": "https://example.org", "felt": "neutral"}"#,
     ];
     let path = write(directory.path(), "said.jsonl", &lines.join("\n"));
-    let source = |label: &str| EvalSource::Jsonl { path: path.clone(), text: "said".to_owned(), label: label.to_owned() };
+    let source =
+        |label: &str| EvalSource::Jsonl { path: path.clone(), text: "said".to_owned(), label: label.to_owned() };
     let model = Model::built_in().unwrap();
     let figures = evaluate(&model, &[source("felt")], &mut |_, _| {}).unwrap();
     let set = &figures.sets[0];

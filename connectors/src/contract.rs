@@ -45,12 +45,6 @@ pub trait Connector: Send {
     ///
     /// Bounded: at most a few thousand messages a batch.
     async fn next_batch(&mut self) -> Result<Batch, ConnectorError>;
-
-    /// True for a source that ends (a file read once): it will return a batch with
-    /// [`end`](Batch::end), and `hearken run --until-idle` waits for that.
-    fn is_finite(&self) -> bool {
-        false
-    }
 }
 
 /// What one poll heard, and the position after it.
@@ -64,6 +58,8 @@ pub struct Batch {
     pub gaps: Vec<Gap>,
     /// The position that covers all of the above; `None` when it has not moved.
     pub cursor: Option<Cursor>,
+    /// True when the source has more at hand: the next call will not wait for its poll interval.
+    pub more: bool,
     /// True when a finite source (a file read once) is drained: the caller stops polling.
     pub end: bool,
 }

@@ -95,11 +95,11 @@ impl Report {
     }
 }
 
-/// Buckets of a length that a line of a terminal can hold.
+/// The finest buckets of which there are not too many.
 fn step(totals: &Totals) -> Step {
+    const MANY: i64 = 1_000;
     let (Some(first), Some(last)) = (totals.first, totals.last) else { return Step::Hour };
-    let span = last - first;
-    [Step::Minute, Step::Hour].into_iter().find(|step| span / step.as_millis() < 72).unwrap_or(Step::Day)
+    [Step::Minute, Step::Hour].into_iter().find(|step| (last - first) / step.as_millis() < MANY).unwrap_or(Step::Day)
 }
 
 fn trending_since(totals: &Totals) -> Option<Timestamp> {

@@ -13,7 +13,7 @@ use crate::views::monitoring::{Latest, Step, Volume};
 const WIDTH: usize = 110;
 /// Columns of a name.
 const NAME: usize = 20;
-/// Buckets that a curve shows at most; of more, the newest.
+/// Columns of a curve; where there are more buckets, a column holds several.
 const CURVE: usize = 72;
 
 use Align::{Left, Right};
@@ -41,24 +41,24 @@ struct Page<'a> {
 impl Page<'_> {
     fn head(&self) -> String {
         let totals = &self.report.totals;
-        let time = match (totals.first.and_then(at), totals.last.and_then(at)) {
-            (Some(first), Some(last)) => format!("{} to {} UTC", minute(first), minute(last)),
-            _ => "no time".to_owned(),
-        };
-        let mut text = format!(
-            "{}  {}\n{}\n",
-            Ink::Bold.paint("Hearken", self.colour),
-            time,
-            Ink::Faint.paint(
-                &format!(
+        let mut text = match (totals.first.and_then(at), totals.last.and_then(at)) {
+            (Some(first), Some(last)) => {
+                let counts = format!(
                     "{} mentions in {} messages by {} authors",
                     count(totals.mentions),
                     count(totals.messages),
                     count(totals.authors)
-                ),
-                self.colour
-            )
-        );
+                );
+                format!(
+                    "{}  {} to {} UTC\n{}\n",
+                    Ink::Bold.paint("Hearken", self.colour),
+                    minute(first),
+                    minute(last),
+                    Ink::Faint.paint(&counts, self.colour)
+                )
+            }
+            _ => format!("{}  no mentions\n", Ink::Bold.paint("Hearken", self.colour)),
+        };
         let filter = &self.report.filter;
         for (what, values) in
             [("brands", &filter.brands), ("channels", &filter.channels), ("languages", &filter.languages)]
@@ -92,12 +92,12 @@ impl Page<'_> {
         let mut moods = Table::new(&[
             ("brand", Left),
             ("net sentiment", Right),
-            ("95 % interval", Left),
+            ("95 %", Left),
             ("net, decided", Right),
-            ("95 % interval", Left),
+            ("95 %", Left),
             ("neutral", Right),
             ("unsure", Right),
-            ("negative · neutral · positive", Left),
+            ("neg · neu · pos", Left),
         ]);
         let mut unknown_reach = 0;
         for brand in brands {
@@ -171,29 +171,30 @@ impl Page<'_> {
         let report = self.report;
         let (Some(first), Some(last)) = (report.totals.first, report.totals.last) else { return String::new() };
         let step = report.step.as_millis();
-        let last = last.div_euclid(step);
-        let first = first.div_euclid(step).max(last - CURVE as i64 + 1);
+        let (first, last) = (first.div_euclid(step), last.div_euclid(step));
         let buckets = usize::try_from(last - first + 1).unwrap_or(1);
+        let grouped = buckets.div_ceil(CURVE);
+        let columns = buckets.div_ceil(grouped);
         let mut by_brand: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        let mut all = vec![0; buckets];
+        let mut all = vec![0; columns];
         for Volume { at, name, mentions, .. } in &report.volume {
-            let Ok(index) = usize::try_from(at.as_millisecond().div_euclid(step) - first) else { continue };
-            let values = by_brand.entry(name).or_insert_with(|| vec![0; buckets]);
-            for values in [values, &mut all] {
-                if let Some(value) = values.get_mut(index) {
+            let Ok(bucket) = usize::try_from(at.as_millisecond().div_euclid(step) - first) else { continue };
+            for values in [by_brand.entry(name).or_insert_with(|| vec![0; columns]), &mut all] {
+                if let Some(value) = values.get_mut(bucket / grouped) {
                     *value += mentions;
                 }
             }
         }
-        let (unit, shape) = match report.step {
+        let (unit, precision) = match report.step {
             Step::Minute => ("minute", 16),
             Step::Hour => ("hour", 13),
             Step::Day => ("day", 10),
         };
+        let unit = if grouped == 1 { unit.to_owned() } else { format!("{grouped} {unit}s") };
         let label =
-            |bucket: i64| at(bucket * step).map(minute).unwrap_or_default().chars().take(shape).collect::<String>();
-        let title = format!("mentions by {unit}, {} to {}", label(first), label(last));
-        let mut table = Table::new(&[("", Left), (title.as_str(), Left), ("peak", Right)]);
+            |bucket: i64| at(bucket * step).map(minute).unwrap_or_default().chars().take(precision).collect::<String>();
+        let title = format!("by {unit}, {} to {}", label(first), label(last));
+        let mut table = Table::new(&[("mentions", Left), (title.as_str(), Left), ("peak", Right)]);
         let mut add = |name: &str, values: &[u64]| {
             let peak = count(values.iter().copied().max().unwrap_or(0));
             table.row(vec![Cell::new(line(name, NAME), Ink::Bold), Cell::new(curve(values), Ink::Accent), peak.into()]);
@@ -302,7 +303,7 @@ impl Page<'_> {
                 line(&mention.brand, 14).into(),
                 line(&mention.author, 16).into(),
                 Cell::new(mark, ink),
-                line(said, 40).into(),
+                line(said, 38).into(),
                 Cell::new(line(&mention.matched.join(", "), 14), Ink::Faint),
             ]);
         }

@@ -159,12 +159,12 @@ fn remedy(error: &Error, code: Option<u32>) -> &'static str {
     match (error, code) {
         (_, Some(192..=194 | 516)) => "check the store's user and password",
         (_, Some(164 | 497)) => "grant the store's user what it needs, or use another user",
-        (_, Some(46 | 47 | 60 | 81)) => "check the names; `hearken check` brings the schema up to date",
+        (_, Some(46 | 47 | 60 | 81)) => "check the names; `hearken run` brings the schema up to date",
         (_, Some(36 | 42 | 43 | 62 | 73 | 115 | 184 | 215 | 456)) => "correct the query",
         (_, Some(_)) => "look the code up in the log of ClickHouse",
         (Error::InvalidParams(_), None) => "check the store's address",
         (Error::SchemaMismatch(_), None) => {
-            "the table differs from this release; `hearken check` brings the schema up to date"
+            "the table differs from this release; `hearken run` brings the schema up to date"
         }
         (Error::BadResponse(_), None) => "check that the store's address is ClickHouse's HTTP interface",
         _ => "this is a defect of hearken: report it",
@@ -182,6 +182,9 @@ fn name_of(error: &Error) -> String {
         Error::SchemaMismatch(text) => text.clone(),
         Error::RowNotFound => "no row came back".to_owned(),
         Error::NotEnoughData => "the answer ended too early".to_owned(),
+        Error::InvalidColumnsHeader(_) => "the columns of the answer could not be read".to_owned(),
+        Error::InvalidUtf8Encoding(_) => "the answer holds text that is not UTF-8".to_owned(),
+        Error::Custom(_) => "a value of the answer could not be read".to_owned(),
         _ => "the answer could not be read".to_owned(),
     }
 }
@@ -247,7 +250,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the store refused reading mentions: ClickHouse error 60 UNKNOWN_TABLE: Table hearken.mention does not \
-             exist. Maybe you meant hearken.mentions?; check the names; `hearken check` brings the schema up to date"
+             exist. Maybe you meant hearken.mentions?; check the names; `hearken run` brings the schema up to date"
         );
     }
 

@@ -38,6 +38,8 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(120);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(300);
 /// The same limit for ClickHouse itself, in seconds, so that it stops working when we stop waiting.
 const MAX_EXECUTION_TIME: &str = "300";
+/// Rows that an answer to a question of ours may have; more is an error rather than a full memory.
+const MAX_RESULT_ROWS: &str = "1000000";
 
 /// Where the store is, and how it is used.
 #[derive(Debug, Clone)]
@@ -128,7 +130,12 @@ impl Store {
 
     /// A question of ours. Values go in as `{name:Type}` parameters, never into the text.
     pub(crate) fn query(&self, sql: &str) -> Query {
-        self.client.query(sql).with_setting("max_execution_time", MAX_EXECUTION_TIME)
+        self.client
+            .query(sql)
+            .with_setting("max_execution_time", MAX_EXECUTION_TIME)
+            .with_setting("max_result_rows", MAX_RESULT_ROWS)
+            // Conditions on the sorting key are the same for all revisions of a row: checked before they collapse.
+            .with_setting("optimize_move_to_prewhere_if_final", "1")
     }
 
     /// All rows of a question.

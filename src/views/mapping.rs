@@ -53,25 +53,30 @@ pub async fn top_authors(
     rank: Rank,
     limit: usize,
 ) -> Result<Vec<TopAuthor>, StoreError> {
+    const AUTHOR: &str = "if(author_id = '', author_handle, author_id)";
+    const FOLLOWERS: &str = "argMax(author_followers, (observed_at, message_id, brand))";
     let order = match rank {
-        Rank::Messages => "messages DESC, influence DESC",
-        Rank::Reach => "ifNull(followers, 0) DESC, messages DESC",
-        Rank::Influence => "influence DESC, messages DESC",
+        Rank::Messages => "uniqExact(message_id) DESC, max(mentions.influence) DESC".to_owned(),
+        Rank::Reach => format!("ifNull({FOLLOWERS}, 0) DESC, uniqExact(message_id) DESC"),
+        Rank::Influence => "max(mentions.influence) DESC, uniqExact(message_id) DESC".to_owned(),
     };
-    // The mean is taken over integers, so that it does not depend on the order of addition.
+    // Ranks everybody by few columns first, then reads the profiles of those who are shown. The mean is taken over
+    // integers, so that it does not depend on the order of addition.
     let sql = format!(
-        "SELECT toString(channel) AS channel, if(author_id = '', author_handle, author_id) AS author, \
+        "WITH top AS (SELECT channel, {AUTHOR} AS author FROM {{mentions}} WHERE author != '' \
+             GROUP BY channel, author ORDER BY {order}, channel, author LIMIT {limit}) \
+         SELECT toString(channel) AS channel, {AUTHOR} AS author, \
              argMax(author_handle, (observed_at, message_id, brand)) AS handle, \
              argMax(author_name, (observed_at, message_id, brand)) AS name, \
-             argMax(author_followers, (observed_at, message_id, brand)) AS followers, \
+             {FOLLOWERS} AS followers, \
              argMax(author_verified, (observed_at, message_id, brand)) AS verified, \
              argMax(author_bot, (observed_at, message_id, brand)) AS bot, \
              uniqExact(message_id) AS messages, countIf(sentiment = 'positive') AS positive, \
              countIf(sentiment = 'negative') AS negative, \
              sum(toInt64(round(sentiment_score * 1e6))) / 1e6 / count() AS mean_sentiment, \
              max(mentions.influence) AS influence \
-         FROM {{mentions}} WHERE (author_id != '' OR author_handle != '') \
-         GROUP BY channel, author ORDER BY {order}, channel, author LIMIT {limit}"
+         FROM {{mentions}} WHERE (mentions.channel, {AUTHOR}) IN (SELECT channel, author FROM top) \
+         GROUP BY channel, author ORDER BY {order}, channel, author"
     );
     store.fetch("reading top authors", filter.ask(store, &sql)).await
 }

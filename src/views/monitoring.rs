@@ -151,8 +151,8 @@ const TREND_CANDIDATES: u64 = 1_000;
 ///
 /// With `a` of `A` recent mentions holding the term and `b` of `B` earlier ones, of the same brand and language:
 /// `z = ln(((a+½)(B-b+½)) / ((b+½)(A-a+½))) / √(1/(a+½) + 1/(A-a+½) + 1/(b+½) + 1/(B-b+½))`,
-/// the log odds ratio (Haldane and Anscombe's half added) over its standard error (Woolf). Shown from z ≥ 1.96,
-/// with at least 3 recent mentions by at least 2 authors.
+/// the log odds ratio (Haldane and Anscombe's half added) over its standard error (Woolf). Shown from z ≥ 2.58 (one in
+/// two hundred by chance), with at least 3 recent mentions by at least 2 authors.
 ///
 /// No list of stop words is needed in any language: what is always said is said as often as before. A language
 /// that is spoken more than before does not lift its words, for they are compared within it. Without earlier
@@ -185,7 +185,7 @@ pub async fn trending(
              / sqrt(1 / (recent + 0.5) + 1 / (recent_of - recent + 0.5) + 1 / (before + 0.5) + 1 / (before_of - before + 0.5)) AS z, \
              {{sampled:UInt64}} AS sampled \
          FROM terms INNER JOIN totals ON terms.brand = totals.brand AND terms.scope = totals.scope \
-         WHERE before_of > 0 AND z >= 1.96 \
+         WHERE before_of > 0 AND z >= 2.58 \
          ORDER BY z DESC, recent DESC, term, brand LIMIT {TREND_CANDIDATES}",
         conditions = filter.conditions(),
     );

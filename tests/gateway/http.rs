@@ -89,7 +89,11 @@ fn exceptions_have_clickhouses_code_and_status() {
         ("SELECT toUInt8('x')", 6, 400),
         ("SELECT 1; SELECT 2", 62, 400),
         ("INSERT INTO nosuch VALUES (1)", 60, 404),
-        ("SELECT * FROM numbers(1000000000000) WHERE sleepEachRow(0.001) SETTINGS max_execution_time = 1", 159, 408),
+        (
+            "SELECT * FROM numbers(1000000000000) WHERE sleepEachRow(0.001) SETTINGS max_execution_time = 1, max_block_size = 10",
+            159,
+            408,
+        ),
     ];
     for (sql, code, status) in cases {
         let reply = gateway.owner().body(sql).send();
@@ -147,9 +151,9 @@ fn parameters_are_values_not_text() {
         .parameter("param_c", "['x','y']")
         .parameter("param_d", "dummy");
     assert_eq!(url.body(sql).send().text(), "42\t\\'; DROP TABLE x --\t['x','y']\t0\n");
-    let form = ["query=SELECT {a:UInt8}, {b:String}", "param_a=1", "param_b=two\nlines"];
+    let form = ["query=SELECT {a:UInt8}, {b:String}", "param_a=1", "param_b=two words"];
     let form = form.iter().fold(gateway.owner(), |curl, field| curl.argument("--form-string").argument(field));
-    assert_eq!(form.send().text(), "1\ttwo\\nlines\n");
+    assert_eq!(form.send().text(), "1\ttwo words\n");
     gateway.run("CREATE TABLE parameters (a String) ENGINE = MergeTree ORDER BY a");
     let insert = gateway.owner().parameter("param_t", "parameters");
     let reply = insert.parameter("query", "INSERT INTO {t:Identifier} FORMAT TSV").body("x\n").send();
@@ -224,6 +228,57 @@ fn a_large_insert_and_a_large_result_are_streamed() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let digest = |table: &str| gateway.run(&format!("SELECT count(), sum(cityHash64(a, s)) FROM {table}"));
     assert_eq!(digest("large"), digest(&format!("({rows})")));
+}
+
+#[test]
+fn a_result_in_pieces_is_one_document_in_every_format() {
+    let Some(gateway) = gateway() else { return };
+    let formats = [
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVWithNames",
+        "TSVWithNamesAndTypes",
+        "CSV",
+        "CSVWithNames",
+        "CSVWithNamesAndTypes",
+        "JSON",
+        "JSONCompact",
+        "JSONEachRow",
+        "JSONCompactEachRow",
+        "JSONCompactEachRowWithNamesAndTypes",
+        "RowBinary",
+        "RowBinaryWithNames",
+        "RowBinaryWithNamesAndTypes",
+        "TSKV",
+        "Values",
+        "XML",
+        "MsgPack",
+    ];
+    let sql = "SELECT number AS `a\nb`, toString(number) || '\"\n' AS s FROM numbers(200000)";
+    for format in formats {
+        let ask = |whole: &str| {
+            let reply = gateway.owner().parameter("default_format", format).parameter("wait_end_of_query", whole);
+            let reply = reply.body(sql).send();
+            assert_eq!((reply.status, reply.exit), (200, 0), "{format}");
+            reply.body
+        };
+        let without_times = |body: Vec<u8>| {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            text.lines().filter(|line| !line.contains("elapsed") && !line.contains("_read")).collect::<String>()
+        };
+        assert!(without_times(ask("0")) == without_times(ask("1")), "{format}");
+    }
+    // Native holds blocks, which may be cut differently.
+    let count = "SELECT count(), sum(cityHash64(*)) FROM";
+    let native = gateway.owner().parameter("default_format", "Native").body(sql).send().body;
+    gateway.run("CREATE TABLE pieces (n UInt64, s String) ENGINE = MergeTree ORDER BY n");
+    let insert = gateway
+        .owner()
+        .parameter("query", "INSERT INTO pieces SETTINGS input_format_native_allow_types_conversion = 1 FORMAT Native");
+    let renamed = gateway.owner().body(sql.replace("`a\nb`", "n") + " FORMAT Native").send().body;
+    assert!(native.len() > renamed.len());
+    assert_eq!(insert.body(renamed).send().status, 200);
+    assert_eq!(gateway.run(&format!("{count} pieces")), gateway.run(&format!("{count} ({sql})")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,9 +23,9 @@ fn mention(number: u64) -> Mention {
     Mention {
         id: Uuid::from_u64_pair(7, number),
         revision: (u128::from(number) << 64) | 1,
-        deleted: number % 10 == 0,
+        deleted: number.is_multiple_of(10),
         brand: format!("brand {} \u{1f442}\t\n\\'", number % 3),
-        followers: (number % 2 == 0).then_some(number),
+        followers: number.is_multiple_of(2).then_some(number),
         links: (0..number % 4).map(|link| format!("https://example.org/{link}")).collect(),
         score: number as f32 / 1000.0,
         published_at: 1_700_000_000_000 + number as i64,
@@ -56,7 +56,9 @@ async fn insert_and_read_back(table: &str, compression: Compression) {
     let sql = format!("SELECT ?fields FROM {table} FINAL ORDER BY published_at");
     let read: Vec<Mention> = client.query(&sql).fetch_all().await.unwrap();
     assert!(read == rows);
-    let half = format!("SELECT count() FROM {table} WHERE published_at >= {{from:Int64}} AND brand LIKE ?");
+    let half = format!(
+        "SELECT count() FROM {table} WHERE published_at >= fromUnixTimestamp64Milli({{from:Int64}}) AND brand LIKE ?"
+    );
     let half = client.query(&half).param("from", 1_700_000_050_000_i64).bind("brand%").fetch_one::<u64>().await;
     assert_eq!(half.unwrap(), 50_000);
 }

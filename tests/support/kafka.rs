@@ -79,9 +79,11 @@ impl Broker {
         Some(broker)
     }
 
-    /// Whether records survive [`kill9`](Self::kill9).
-    pub fn is_durable(&self) -> bool {
-        matches!(self.kind, Kind::Apache(_))
+    /// Itself where it is Apache Kafka. The memory-only broker keeps nothing over
+    /// [`kill9`](Self::kill9), and says that a partition ends after its last batch has begun.
+    pub fn apache(&self) -> Option<&Self> {
+        let apache = matches!(self.kind, Kind::Apache(_)).then_some(self);
+        require("what only Apache Kafka does", apache, "install Java 17 and Maven, then install_kafka again")
     }
 
     /// Kills the broker with SIGKILL; its data stay.

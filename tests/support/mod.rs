@@ -1,7 +1,10 @@
 //! What the tests need from the machine, and helpers that several of them use.
 #![allow(dead_code, unreachable_pub, clippy::panic, clippy::expect_used, clippy::print_stdout)]
 
+pub mod airlines;
 pub mod kafka;
+pub mod nginx;
+pub mod site;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -17,6 +20,18 @@ pub fn require<T>(what: &str, found: Option<T>, how: &str) -> Option<T> {
         println!("{line}");
     }
     found
+}
+
+/// The directory of real data that `HEARKEN_TEST_DATA` names.
+pub fn real_data() -> Option<PathBuf> {
+    let found = std::env::var_os("HEARKEN_TEST_DATA").map(PathBuf::from).filter(|dir| dir.is_dir());
+    require("tests on real data", found, "set HEARKEN_TEST_DATA to their directory")
+}
+
+/// The engine of the embedded store.
+pub fn libchdb() -> Option<()> {
+    let found = hearken::store::gateway::find_library(None, |name| std::env::var_os(name)).ok();
+    require("tests on the embedded store", found.map(drop), "run: script/bootstrap")
 }
 
 /// Where Hearken keeps what it installs: `HEARKEN_HOME`, or `~/.local/share/hearken`.

@@ -336,6 +336,7 @@ impl Round {
         let cursor = Cursor::of(&self.position)
             .map_err(|error| ConnectorError::bug(format!("cannot write the cursor: {error}")))?;
         self.batch.cursor = Some(cursor);
+        self.batch.more = !self.due.is_empty();
         Ok(self.batch)
     }
 }

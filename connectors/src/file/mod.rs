@@ -151,7 +151,8 @@ impl Connector for FileConnector {
     async fn next_batch(&mut self) -> Result<Batch, ConnectorError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let Looked { batch, more } = self.look().await?;
+            let Looked { mut batch, more } = self.look().await?;
+            batch.more = more;
             if more {
                 self.start_looking();
             }

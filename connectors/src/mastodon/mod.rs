@@ -184,6 +184,7 @@ impl Connector for MastodonConnector {
             }
         }
         let Swept { place, mut batch, .. } = result?;
+        batch.more = self.schedule.iter().any(|due| due.poll <= now);
         let moved = self.position.timelines.get(&name) != Some(&place);
         self.position.timelines.insert(name, place);
         if moved {

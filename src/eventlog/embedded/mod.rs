@@ -25,6 +25,7 @@
 //! [`LogError::Unavailable`]; they succeed again when there is room.
 
 mod batch;
+mod journal;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch};
 
-use super::batch;
+use super::{batch, journal};
 use crate::eventlog::local::Partition;
 use crate::eventlog::{Delivered, LogError, Topic};
 
@@ -69,12 +69,15 @@ pub(super) struct Oldest {
 
 impl Store {
     pub(super) fn open(dir: &Path) -> Result<Self, fjall::Error> {
-        let db = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .journal_compression(CompressionType::None)
-            .worker_threads(2)
-            .open()?;
+        let db = match open_database(dir) {
+            Err(error @ fjall::Error::JournalRecovery(fjall::JournalRecoveryError::ChecksumMismatch)) => {
+                if !journal::cut_torn_write(dir)? {
+                    return Err(error);
+                }
+                open_database(dir)?
+            }
+            opened => opened?,
+        };
         // Batches are written once and dropped in the same order: apart from their keys, compaction
         // would only copy them around, and nearly all of a file becomes garbage at the same time.
         let separated = KvSeparationOptions::default().compression(CompressionType::None).staleness_threshold(0.8);
@@ -173,8 +176,8 @@ impl Store {
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), LogError> {
         let from = from.max(extent.first);
-        let up_to_from = self.batches.range(batch_key(partition, extent.first)..=batch_key(partition, from));
-        let start = match up_to_from.rev().next() {
+        let mut up_to_from = self.batches.range(batch_key(partition, extent.first)..=batch_key(partition, from));
+        let start = match up_to_from.next_back() {
             Some(containing) => base(&containing.key().map_err(|error| unreadable(partition, from, &error))?),
             None => from,
         };
@@ -204,6 +207,15 @@ impl Store {
             })
             .collect()
     }
+}
+
+fn open_database(dir: &Path) -> Result<Database, fjall::Error> {
+    Database::builder(dir)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
+        .journal_compression(CompressionType::None)
+        .worker_threads(2)
+        .open()
 }
 
 fn unreadable((topic, partition): Partition, offset: u64, error: &dyn std::fmt::Display) -> LogError {

@@ -149,6 +149,44 @@ async fn a_corrupt_batch_is_reported() {
     assert!(reason.contains("hearken.messages partition 0 at offset 1000"), "{reason}");
 }
 
+/// Zeroes a page `before_end` bytes before the end of what is in the journal.
+fn make_a_hole(dir: &Path, before_end: usize) {
+    let journal = dir.join("0.jnl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end - before_end..end - before_end + 4_096].fill(0);
+    std::fs::write(&journal, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_write_torn_by_a_power_cut_is_dropped_and_the_log_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let log = EmbeddedLog::open(dir.path(), OPTIONS).unwrap();
+    log.append(Topic::Messages, noise(0..100)).await.unwrap();
+    log.append(Topic::Messages, noise(100..200)).await.unwrap();
+    drop(log);
+    make_a_hole(dir.path(), 20_000);
+
+    let log = EmbeddedLog::open(dir.path(), OPTIONS).unwrap();
+    log.append(Topic::Messages, noise(200..300)).await.unwrap();
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), OPTIONS).unwrap();
+    let present = all(&log, "readers").await.iter().map(number).collect::<BTreeSet<_>>();
+    assert_eq!(present, (0..100).chain(200..300).collect());
+}
+
+#[tokio::test]
+async fn damage_to_acknowledged_records_in_the_journal_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let log = EmbeddedLog::open(dir.path(), OPTIONS).unwrap();
+    log.append(Topic::Messages, noise(0..100)).await.unwrap();
+    log.append(Topic::Messages, noise(100..200)).await.unwrap();
+    drop(log);
+    make_a_hole(dir.path(), 150_000);
+    let Err(LogError::Unusable(reason)) = EmbeddedLog::open(dir.path(), OPTIONS) else { panic!("it is corrupt") };
+    assert!(reason.contains("corrupt") && reason.contains(&dir.path().display().to_string()), "{reason}");
+}
+
 #[test]
 fn a_file_in_the_way_is_reported() {
     let dir = TempDir::new().unwrap();

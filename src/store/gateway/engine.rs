@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     config,
+    document::Document,
     exception::Exception,
     ffi::{Connection, Library, Progress, path_argument},
     sql,
@@ -42,6 +43,9 @@ const PIECES: usize = 4;
 
 /// How often a statement that has to stop is told so, until it has stopped.
 const KILL_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the engine is asked to stop its threads, [`KILL_EVERY`] apart.
+const STOP_TRIES: usize = 20;
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +221,18 @@ impl Engine {
         let (library, control) = (self.library.clone(), self.control.clone());
         tokio::task::spawn_blocking(move || {
             let _ = control.send(Control::Close);
-            controller.is_none_or(|controller| controller.join().is_ok()) && library.shutdown()
+            let closed = controller.is_none_or(|controller| controller.join().is_ok());
+            // The data is released with the last connection. The engine's threads may need a moment longer; those
+            // that are left end with the process.
+            let threads = (0..STOP_TRIES).any(|_| {
+                let stopped = library.shutdown();
+                if !stopped {
+                    thread::sleep(KILL_EVERY);
+                }
+                stopped
+            });
+            tracing::debug!(threads, "the engine is closed");
+            closed
         })
         .await
         .unwrap_or(false)
@@ -332,11 +347,11 @@ fn run_query(
     if session.role == Role::Reader {
         check_reader(connection, sql, &session.parameters)?;
     }
-    if sql::is_select(sql) && !whole {
+    if let Some(mut document) = document(session, sql, format).filter(|_| !whole) {
         match connection.stream(sql, format, &session.parameters) {
             Ok(mut chunks) => {
-                while let Some(piece) = chunks.next()? {
-                    if !send(piece) {
+                while let Some((piece, progress)) = chunks.next()? {
+                    if !send((document.join(piece), progress)) {
                         break;
                     }
                 }
@@ -350,6 +365,16 @@ fn run_query(
     let piece = connection.query(sql, format, &session.parameters)?;
     send(piece);
     Ok(())
+}
+
+/// How the pieces of the result become one document; `None` where the engine has to make it as a whole.
+fn document(session: &Session, sql: &str, format: &str) -> Option<Document> {
+    const AS_ARRAY: &str = "output_format_json_array_of_rows";
+    let as_array = sql.contains(AS_ARRAY) || session.settings.iter().any(|(name, _)| name == AS_ARRAY);
+    if as_array || !sql::is_select(sql) {
+        return None;
+    }
+    Document::of(sql::output_format(sql).unwrap_or(format))
 }
 
 /// Lets a reader run one reading statement. The role's missing grants and `readonly = 2` already keep it from

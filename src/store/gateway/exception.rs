@@ -72,10 +72,12 @@ impl Exception {
         Self { code, text }
     }
 
-    /// The line that a client gets: the text with the version, and a line end.
+    /// The line that a client gets: the text with the version, which some texts of the engine already have, and a
+    /// line end.
     pub(super) fn line(&self, version: &str) -> String {
         let text = self.text.trim_end();
-        format!("{text} (version {version})\n")
+        let version = format!("(version {version})");
+        if text.ends_with(&version) { format!("{text}\n") } else { format!("{text} {version}\n") }
     }
 
     /// HTTP status that ClickHouse gives this code (`exceptionCodeToHTTPStatus.cpp`).
@@ -124,7 +126,9 @@ mod tests {
         let text = "Code: 60. DB::Exception: Table x.y does not exist. (UNKNOWN_TABLE)";
         let exception = Exception::from_engine(text.to_owned());
         assert_eq!((exception.code, exception.status()), (60, StatusCode::NOT_FOUND));
-        assert_eq!(exception.line("26.7.2.1"), format!("{text} (version 26.7.2.1)\n"));
+        let line = format!("{text} (version 26.7.2.1)\n");
+        assert_eq!(exception.line("26.7.2.1"), line);
+        assert_eq!(Exception::from_engine(line.clone()).line("26.7.2.1"), line);
     }
 
     #[test]

@@ -147,6 +147,9 @@ impl Handler {
         headers: &HeaderMap,
         answer: &Answer,
     ) -> Result<Response<Body>, Exception> {
+        if sql.trim().is_empty() {
+            return Err(Exception::new(Exception::SYNTAX_ERROR, "Syntax error: Empty query"));
+        }
         if sql::has_second_statement(&sql) {
             let message = "Syntax error (Multi-statements are not allowed)";
             return Err(Exception::new(Exception::SYNTAX_ERROR, message));
@@ -339,11 +342,11 @@ async fn read_statement(query: &str, body: Bodied) -> Result<Statement, Exceptio
             }
             None => complete = true,
         }
-        if starts_insert(&head) {
-            if let sql::Insert::Data { statement, format, at } = sql::split_insert(&head, complete) {
-                let first = head.freeze().slice(at..);
-                return Ok(Statement::Insert { statement, format, first, rest: body });
-            }
+        if starts_insert(&head)
+            && let sql::Insert::Data { statement, format, at } = sql::split_insert(&head, complete)
+        {
+            let first = head.freeze().slice(at..);
+            return Ok(Statement::Insert { statement, format, first, rest: body });
         }
         if head.len() > MAX_STATEMENT {
             let message = format!("the statement is larger than {MAX_STATEMENT} bytes");

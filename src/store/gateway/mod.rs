@@ -9,7 +9,8 @@
 //! What a client can rely on, as with a ClickHouse server:
 //!
 //! - the statement is in the URL parameter `query`, in the body, or begins in the first and goes on in the second;
-//!   the data of an INSERT follows its text and is streamed; so are the results of SELECT;
+//!   the data of an INSERT follows its text and is streamed; so are the results of SELECT, in the formats
+//!   that allow it;
 //! - `database`, `default_format`, `param_*` and settings are URL parameters; nothing of one request is seen by
 //!   the next, and there are no sessions;
 //! - an acknowledged INSERT is on disk. One whose body ends early stores nothing of its last block, which is all
@@ -23,6 +24,7 @@
 mod access;
 mod blocks;
 mod config;
+mod document;
 mod encoding;
 mod engine;
 mod exception;

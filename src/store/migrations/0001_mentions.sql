@@ -59,6 +59,8 @@ CREATE TABLE IF NOT EXISTS mention_revisions {{on_cluster}}
 )
 ENGINE = {{replacing_merge_tree}}(revision)
 ORDER BY (brand, message_id)
+-- One file for all columns of a part as large as a batch: an fsync of two files instead of a hundred.
+SETTINGS min_bytes_for_wide_part = 67108864
 COMMENT 'Every revision of every mention; read the view mentions instead';
 
 CREATE OR REPLACE VIEW mentions {{on_cluster}} AS
