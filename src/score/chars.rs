@@ -353,6 +353,8 @@ fn is_symbol(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use super::*;
 
     fn glyph(c: char) -> Glyph {

@@ -205,6 +205,8 @@ fn fingerprint(hash: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn tally(lexicon: &Lexicon, text: &str) -> Tally {
