@@ -27,8 +27,10 @@ use crate::eventlog::{Delivered, LogError, Offsets, Subscription, Topic};
 const SLICE: Duration = Duration::from_millis(200);
 /// Once there is a record, how long the rest of a batch may take to come.
 const GATHER: Duration = Duration::from_millis(2);
-/// How often a commit is tried while the group deals out its partitions, 100 ms apart.
+/// How often a commit is tried while the group deals out its partitions.
 const COMMIT_TRIES: usize = 50;
+/// Between two tries.
+const COMMIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A consumer with what it has read.
 pub(super) struct Member {
@@ -191,9 +193,12 @@ impl Member {
             match self.consumer.commit(&list, CommitMode::Sync) {
                 Ok(()) => return Ok(()),
                 Err(error) => match error.rdkafka_error_code() {
-                    // The partitions are gone: another member reads these records again.
-                    Some(Code::IllegalGeneration | Code::UnknownMemberId) => return Ok(()),
-                    Some(Code::RebalanceInProgress) => std::thread::sleep(Duration::from_millis(100)),
+                    // The group deals out its partitions again, which goes on while we poll. What we keep has
+                    // to be committed then, because nobody reads it again; what we lose drops out above.
+                    Some(Code::RebalanceInProgress | Code::IllegalGeneration | Code::UnknownMemberId) => {
+                        let ahead = self.consumer.context().buffer().len();
+                        self.read(ahead + 1, COMMIT_PAUSE)?;
+                    }
                     _ => return Err(self.explain("commit", &error)),
                 },
             }
