@@ -165,7 +165,7 @@ async fn the_ledger_counts_repetitions_once_and_lets_a_gap_grow() {
     for until in [MARCH + 1, MARCH + 9, MARCH + 4] {
         store.insert_gaps(&[gap(until)]).await.unwrap();
         store.insert_polls(&[poll.clone(), poll.clone()]).await.unwrap();
-        store.insert_dead_letters(&[letter.clone()]).await.unwrap();
+        store.insert_dead_letters(std::slice::from_ref(&letter)).await.unwrap();
     }
     let gaps = "SELECT toUnixTimestamp64Milli(until_at) - toUnixTimestamp64Milli(from_at), estimate FROM coverage_gaps";
     assert_eq!(sql(&store, gaps).await, "9\t3");
