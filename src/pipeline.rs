@@ -1,6 +1,6 @@
 //! The pipeline: event log -> brand match -> score -> store -> offset commit.
 //!
-//! Batches are scored and inserted concurrently, up to [`DEPTH`] at once, and committed in the order
+//! Batches are scored and inserted concurrently, up to `DEPTH` at once, and committed in the order
 //! in which they were read: an offset is committed only when everything before it is on disk in the
 //! store. What is read twice after a crash collapses there by (brand, message id) and revision, so
 //! neither a crash nor a replay changes a figure.

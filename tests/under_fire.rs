@@ -29,8 +29,9 @@ async fn on_the_embedded_profile() {
 async fn on_kafka() {
     let (Some(data), Some(())) = (real_data(), libchdb()) else { return };
     let Some(broker) = Broker::start().await else { return };
+    let Some(broker) = broker.apache() else { return };
     let head = format!("[log]\nkind = \"kafka\"\nbrokers = \"{}\"", broker.bootstrap);
-    under_fire(&head, &data, Some(&broker)).await;
+    under_fire(&head, &data, Some(broker)).await;
 }
 
 async fn under_fire(head: &str, data: &Path, broker: Option<&Broker>) {
@@ -54,7 +55,7 @@ async fn under_fire(head: &str, data: &Path, broker: Option<&Broker>) {
                 daemon.kill_clickhouse();
                 sleep(chance.millis(1_500)).await;
             }
-            (2, Some(broker)) if broker.is_durable() => {
+            (2, Some(broker)) => {
                 broker.kill9();
                 sleep(chance.millis(500)).await;
                 broker.restart().await;

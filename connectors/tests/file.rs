@@ -321,6 +321,18 @@ async fn a_followed_file_is_heard_soon() {
     assert!(batch.cursor.is_some());
 }
 
+#[test]
+fn the_example_is_valid() {
+    let example: toml::Table = include_str!("../../config/examples/file.toml").parse().unwrap();
+    let sources = example["source"].as_table().unwrap().values();
+    assert!(sources.len() > 0);
+    for source in sources {
+        let mut settings = source.as_table().unwrap().clone();
+        assert_eq!(settings.remove("channel").unwrap().as_str(), Some("file"));
+        try_build(&settings.to_string(), None).unwrap();
+    }
+}
+
 /// `cargo test --release --test file -- --ignored --nocapture speed`
 #[tokio::test]
 #[ignore = "a measurement"]

@@ -299,3 +299,16 @@ fn statuses_become_messages() {
     let one = parse(toml::Table::new(), "test", br#"{"id":"1","uri":"https://a.example/1","created_at":"2024-01-01T00:00:00Z","account":{"acct":"ann","url":"https://a.example/@ann"}}"#).unwrap();
     assert_eq!(one.messages[0].author.handle, "ann@a.example");
 }
+
+#[test]
+fn the_example_is_valid() {
+    let example: toml::Table = include_str!("../../config/examples/mastodon.toml").parse().unwrap();
+    let sources = example["source"].as_table().unwrap().values();
+    assert!(sources.len() > 0);
+    for source in sources {
+        let mut settings = source.as_table().unwrap().clone();
+        assert_eq!(settings.remove("channel").unwrap().as_str(), Some("mastodon"));
+        let context = Context { source: "test", http: &client(), cursor: None };
+        (channel("mastodon").unwrap().build)(settings, context).unwrap();
+    }
+}

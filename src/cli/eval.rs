@@ -1,10 +1,11 @@
 //! `hearken eval`: how right a sentiment model is, measured on labelled texts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hearken::score::Model;
 use hearken::score::eval::{EvalSource, Evaluation, evaluate};
+use hearken::score::standing::{self, standings};
 
 use super::exit::Failure;
 use super::{Session, output};
@@ -45,18 +46,31 @@ impl Eval {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        print(&evaluation.map_err(Failure::data)?, session)
+        print(&evaluation.map_err(Failure::data)?, session)?;
+        let Some(group) = &self.group else { return Ok(()) };
+        for path in self.files.iter().filter(|path| is_jsonl(path)) {
+            let standings = standings(&model, path, &self.text, &self.label, group).map_err(Failure::data)?;
+            match session.json {
+                true => output::json(&standings)?,
+                false => output::text(&format!("\nnet sentiment by {group}\n{}", standing::to_table(&standings)))?,
+            }
+        }
+        Ok(())
     }
 
     fn source(&self, path: PathBuf) -> EvalSource {
         if path.is_dir() {
             return EvalSource::HeldOut(vec![path]);
         }
-        match path.extension().is_some_and(|extension| extension == "jsonl") {
+        match is_jsonl(&path) {
             true => EvalSource::Jsonl { path, text: self.text.clone(), label: self.label.clone() },
             false => EvalSource::Tsv(path),
         }
     }
+}
+
+fn is_jsonl(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
 /// Prints figures as a table, or as JSON.

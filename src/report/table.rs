@@ -228,8 +228,8 @@ mod tests {
 
     #[test]
     fn right_to_left_text_is_isolated() {
-        assert_eq!(line("سلام", 10), "\u{2068}سلام\u{2069}");
-        assert_eq!(line("سلام", 10).width(), 4);
+        assert_eq!(line("تهران", 10), "\u{2068}تهران\u{2069}");
+        assert_eq!(line("تهران", 10).width(), 5);
     }
 
     #[test]

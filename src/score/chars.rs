@@ -138,6 +138,7 @@ pub(crate) struct Glyph(u32);
 const CLASS_SHIFT: u32 = 21;
 const SCRIPT_SHIFT: u32 = 24;
 const CAPITAL_SHIFT: u32 = 29;
+const CUE: u32 = 1 << 30;
 const UNUSUAL: u32 = 1 << 31;
 
 impl Glyph {
@@ -212,6 +213,13 @@ impl Glyph {
         self.0 >> CAPITAL_SHIFT & 1
     }
 
+    /// It was a letter that only some of the languages of its script use, and folding made it equal to
+    /// a letter that others use.
+    #[inline]
+    pub(crate) fn is_cue(self) -> bool {
+        self.0 & CUE != 0
+    }
+
     /// Goes into a text as it is. Others need a closer look: they may begin a link, a mention or an
     /// entity, their class says that they change, or their neighbours decide.
     #[inline]
@@ -261,6 +269,10 @@ fn describe(c: char) -> Glyph {
     let mut glyph = Glyph::new(folded, class, script);
     if c.is_uppercase() {
         glyph.0 |= 1 << CAPITAL_SHIFT;
+    }
+    // Turkish; Persian code points of yeh and kaf; Arabic.
+    if matches!(c, 'ı' | 'İ' | 'ی' | 'ک' | 'ة' | 'أ' | 'إ' | 'ٱ') {
+        glyph.0 |= CUE;
     }
     if matches!(c, 'h' | 'H' | 'w' | 'W' | '@' | '＠' | '&') {
         glyph.0 |= UNUSUAL;
@@ -341,6 +353,8 @@ fn is_symbol(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use super::*;
 
     fn glyph(c: char) -> Glyph {
@@ -366,6 +380,13 @@ mod tests {
         assert_eq!(folded('ｶ'), 'カ');
         assert_eq!(folded('７'), '0');
         assert_eq!(folded('۳'), '0');
+    }
+
+    #[test]
+    fn what_tells_languages_apart_is_kept() {
+        assert!(glyph('ı').is_cue() && !glyph('i').is_cue());
+        assert!(glyph('ة').is_cue() && !glyph('ه').is_cue());
+        assert!(glyph('ی').is_cue() && !glyph('ي').is_cue());
     }
 
     #[test]

@@ -193,6 +193,16 @@ pub(crate) fn read_languages(path: &Path) -> Result<Vec<(&'static str, String)>,
 
 /// JSON objects, one a line, with the text and the label in the named fields.
 pub(crate) fn read_jsonl(path: &Path, text_field: &str, label_field: &str) -> Result<Vec<Row>, DataError> {
+    let rows = read_objects(path, label_field, [text_field])?;
+    Ok(rows.into_iter().map(|(class, [text])| Row { class, text }).collect())
+}
+
+/// The label and these text fields of each JSON object of a file.
+pub(crate) fn read_objects<const N: usize>(
+    path: &Path,
+    label_field: &str,
+    fields: [&str; N],
+) -> Result<Vec<(Class, [String; N])>, DataError> {
     let text = read_text(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -205,7 +215,11 @@ pub(crate) fn read_jsonl(path: &Path, text_field: &str, label_field: &str) -> Re
             };
             let label = field(label_field)?;
             let class = parse_label(label).ok_or_else(|| problem(unknown_label(label)))?;
-            Ok(Row { class, text: field(text_field)?.to_owned() })
+            let mut values = fields.map(|_| String::new());
+            for (value, name) in values.iter_mut().zip(fields) {
+                field(name)?.clone_into(value);
+            }
+            Ok((class, values))
         })
         .collect()
 }

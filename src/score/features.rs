@@ -1,7 +1,7 @@
 //! Normalised text -> hashed features.
 //!
 //! Three kinds of features share one pass over the text:
-//! - *spelling*: each token, and the character n-grams in it (2 to 5 with the word's edges; 1 to 4
+//! - *spelling*: each token, and the character n-grams in it (3 to 5 with the word's edges; 1 to 4
 //!   in scripts without spaces); a part of them tells the language,
 //! - *context*: pairs of neighbouring tokens, emphasis,
 //! - *valence*: what the lexicon says of the words and emoji together.
@@ -25,8 +25,8 @@ pub(crate) const VALENCE_VALUE: i32 = 8;
 pub(crate) struct Features {
     /// Tokens and n-grams in tokens.
     pub(crate) spelling: Vec<u32>,
-    /// The part of them that tells the language: tokens and trigrams, or single characters and pairs
-    /// where there are no spaces.
+    /// What tells the language: tokens and trigrams, or single characters and pairs where there are no
+    /// spaces, and letters that folding made equal to those of other languages.
     pub(crate) language: Vec<u32>,
     /// What says more than how tokens are spelt.
     pub(crate) context: Vec<u32>,
@@ -132,6 +132,7 @@ pub(crate) fn extract(text: &Text, lexicon: &Lexicon, features: &mut Features) {
             let hash = token_hash(token);
             features.spelling.push(upper(hash));
             features.language.push(upper(hash));
+            features.language.extend(token.iter().filter(|glyph| glyph.is_cue()).map(cue));
             word_grams(token, features);
             lexicon.tally(hash, &mut features.tally);
             hash
@@ -157,7 +158,7 @@ fn is_word(class: Class, token: &[Glyph]) -> bool {
     }
 }
 
-/// N-grams of 2 to 5 characters of ` word `: a window of five 12-bit codes slides over the word.
+/// N-grams of 3 to 5 characters of ` word `: a window of five 12-bit codes slides over the word.
 #[inline]
 fn word_grams(token: &[Glyph], features: &mut Features) {
     const EDGE: u64 = 0x20;
@@ -165,23 +166,21 @@ fn word_grams(token: &[Glyph], features: &mut Features) {
     let [first, second, rest @ ..] = token else { return };
     let code = |glyph: &Glyph| u64::from((glyph.code() ^ glyph.code() >> 12) & 0xfff);
     let mut codes = rest.iter().map(code).chain([EDGE]);
-    let mut window = EDGE << 12 | code(first);
-    spelling.push(pair(window));
-    window = window << 12 | code(second);
-    spelling.extend_from_slice(&[pair(window), triple(window)]);
+    let mut window = EDGE << 24 | code(first) << 12 | code(second);
+    spelling.push(triple(window));
     language.push(triple(window));
     window = window << 12 | codes.next().unwrap_or(EDGE);
-    spelling.extend_from_slice(&[pair(window), triple(window), four(window)]);
+    spelling.extend_from_slice(&[triple(window), four(window)]);
     language.push(triple(window));
     for code in codes {
         window = window << 12 | code;
-        spelling.extend_from_slice(&[pair(window), triple(window), four(window), five(window)]);
+        spelling.extend_from_slice(&[triple(window), four(window), five(window)]);
         language.push(triple(window));
     }
 }
 
-fn pair(window: u64) -> u32 {
-    gram(window & 0xff_ffff, 0xbf58_476d_1ce4_e5b9)
+fn cue(glyph: &Glyph) -> u32 {
+    upper(step(0x5_0003, glyph.code()))
 }
 
 fn triple(window: u64) -> u32 {

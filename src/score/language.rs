@@ -22,7 +22,7 @@ pub(crate) const LANES: usize = 48;
 /// Only the first so many features tell the language; the sums of their weights fit 16 bits.
 pub(crate) const MAX_FEATURES: usize = 128;
 /// Features are read so many at a time, until one language is clearly ahead.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 /// It is, when it is e to the power of this times as probable as any other.
 const CLEAR_LEAD: f32 = 4.0;
 /// A language with less than e to the power of this of the best one's probability adds nothing.
@@ -91,6 +91,8 @@ fn only_language(script: Script) -> Option<&'static str> {
         Script::Khmer => "km",
         Script::Hangul => "ko",
         Script::Kana => "ja",
+        // Marathi and Nepali as well, but Hindi far more often.
+        Script::Devanagari => "hi",
         _ => return None,
     })
 }
@@ -98,21 +100,16 @@ fn only_language(script: Script) -> Option<&'static str> {
 /// The script that most of the text is in. Han, kana and Hangul count three times: one of their
 /// characters says what several letters say. Any notable share of kana makes Han Japanese.
 pub(crate) fn main_script(features: &Features) -> Script {
-    let letters = |script: Script| features.letters.get(script as usize).copied().unwrap_or(0);
-    let weight = |script| match script {
-        Script::Han | Script::Kana | Script::Hangul => 3,
-        _ => 1,
-    };
-    let (han, kana) = (letters(Script::Han), letters(Script::Kana));
-    let most = Script::ALL
-        .into_iter()
-        .skip(1)
-        .max_by_key(|script| (letters(*script) * weight(*script), std::cmp::Reverse(*script as u32)));
-    match most {
-        Some(Script::Han) if kana * 8 >= han => Script::Kana,
-        Some(script) if letters(script) > 0 => script,
-        _ => Script::None,
+    let mut main = (Script::None, 0);
+    let by_script = Script::ALL.into_iter().zip(features.letters).skip(1);
+    for (script, letters) in by_script.filter(|(_, letters)| *letters > 0) {
+        let weight = if matches!(script, Script::Han | Script::Kana | Script::Hangul) { 3 } else { 1 };
+        if letters * weight > main.1 {
+            main = (script, letters * weight);
+        }
     }
+    let [.., kana, han] = features.letters;
+    if main.0 == Script::Han && kana * 8 >= han { Script::Kana } else { main.0 }
 }
 
 /// The learnt part: one column of weights for each language.
@@ -147,11 +144,6 @@ impl LanguageTable {
     /// The columns that a text in `script` can be.
     pub(crate) fn candidates(&self, script: Script) -> &[usize] {
         self.by_script.get(script as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// Several languages are written in `script`.
-    pub(crate) fn has_choice(&self, script: Script) -> bool {
-        self.candidates(script).len() > 1
     }
 
     /// Decides by a text's script and features. `hint` is the tag that the source claims.

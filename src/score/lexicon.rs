@@ -6,6 +6,21 @@ use super::chars::{Class, Glyph};
 use super::features::{token_hash, tokens};
 use super::normalise::Text;
 
+/// Emoticons, which lexicons of words seldom hold.
+const EMOTICONS: [(&str, i8); 12] = [
+    (":)", 2),
+    (":-)", 2),
+    (":))", 3),
+    (";)", 1),
+    (";-)", 1),
+    ("^^", 2),
+    (":(", -2),
+    (":-(", -2),
+    (":((", -3),
+    (":'(", -2),
+    (":/", -1),
+    (":-/", -1),
+];
 /// Longest entry in a script without spaces, in characters.
 const MAX_UNSPACED: usize = 6;
 /// More entries than this are refused.
@@ -60,9 +75,22 @@ pub(crate) enum LexiconError {
 }
 
 impl Lexicon {
+    /// Reads lines as [`Lexicon::parse`] does, and adds the emoticons that are not among them.
+    pub(crate) fn parse_with_emoticons(text: &str) -> Result<Self, LexiconError> {
+        let mut entries = Self::parse_entries(text)?;
+        for (emoticon, valence) in EMOTICONS {
+            entries.entry(emoticon.to_owned()).or_insert(valence);
+        }
+        Ok(Self::compile(entries))
+    }
+
     /// Reads lines of `word TAB valence`; a word that comes twice keeps its last valence, and a
     /// valence of 0 is as good as no entry.
     pub(crate) fn parse(text: &str) -> Result<Self, LexiconError> {
+        Self::parse_entries(text).map(Self::compile)
+    }
+
+    fn parse_entries(text: &str) -> Result<BTreeMap<String, i8>, LexiconError> {
         let mut entries = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
             let line_error = LexiconError::Line { line: number + 1 };
@@ -75,7 +103,7 @@ impl Lexicon {
                 return Err(LexiconError::TooMany);
             }
         }
-        Ok(Self::compile(entries))
+        Ok(entries)
     }
 
     /// The lines that [`Lexicon::parse`] reads.
@@ -177,6 +205,8 @@ fn fingerprint(hash: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn tally(lexicon: &Lexicon, text: &str) -> Tally {
@@ -205,6 +235,13 @@ mod tests {
         assert_eq!(sums(&lexicon, "很好，但是不好吃"), (2, 3));
         assert_eq!(sums(&lexicon, ""), (0, 0));
         assert_eq!(sums(&Lexicon::default(), "bad"), (0, 0));
+    }
+
+    #[test]
+    fn emoticons_come_with_every_lexicon() {
+        let lexicon = Lexicon::parse_with_emoticons(":)\t5\n").unwrap();
+        assert_eq!(tally(&lexicon, "hm :-(").balance(), -2);
+        assert_eq!(tally(&lexicon, ":)").balance(), 5);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 /// Coefficients of the exponential's Taylor series, from 1/0! on.
 const INVERSE_FACTORIALS: [f64; 14] = [
-    1.0 / 1.0,
-    1.0 / 1.0,
+    1.0,
+    1.0,
     1.0 / 2.0,
     1.0 / 6.0,
     1.0 / 24.0,

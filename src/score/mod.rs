@@ -12,6 +12,7 @@ mod lexicon;
 mod math;
 mod model;
 mod normalise;
+pub mod standing;
 pub mod train;
 
 use std::path::Path;

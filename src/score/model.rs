@@ -170,14 +170,16 @@ impl Model {
         probabilities
     }
 
-    /// The model learnt from texts in this language; where the language cannot be told, in this
-    /// script. Symbols alone mean the same everywhere.
+    /// The model learnt from texts in this language and script; where the language cannot be told, in
+    /// this script. Symbols alone mean the same everywhere.
     fn knows(&self, language: Language, script: Script) -> bool {
+        let columns = self.language.candidates(script);
         if language.tag == language::UNDETERMINED.tag {
-            script == Script::None || self.language.has_choice(script)
-        } else {
-            self.calibration.trained.iter().any(|tag| tag == language.tag)
+            return script == Script::None || !columns.is_empty();
         }
+        let is_seen = columns.iter().any(|column| self.language.tags.get(*column) == Some(&language.tag));
+        let is_trained = self.calibration.trained.iter().any(|tag| tag == language.tag);
+        is_trained && (is_seen || script == Script::None)
     }
 }
 

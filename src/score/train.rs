@@ -74,7 +74,7 @@ const EPOCHS: u32 = 3;
 /// Two to the power of this is the number of rows in the sentiment table.
 const SENTIMENT_BITS: u32 = 19;
 /// The same for the language table.
-const LANGUAGE_BITS: u32 = 14;
+const LANGUAGE_BITS: u32 = 13;
 const LEARNING_RATE: f32 = 0.1;
 /// AdaGrad's sum of squares begins here, which bounds the first steps.
 const FIRST_SQUARES: f32 = 1e-3;
@@ -94,7 +94,7 @@ const UNSURE_BELOW: f32 = 0.45;
 pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Result<Model, TrainError> {
     let sets = dataset::load_sets(&options.sets)?;
     let lexicon = match &options.lexicon {
-        Some(path) => Lexicon::parse(&dataset::read_text(path)?)
+        Some(path) => Lexicon::parse_with_emoticons(&dataset::read_text(path)?)
             .map_err(|error| TrainError::Lexicon { path: path.clone(), reason: error.to_string() })?,
         None => Lexicon::default(),
     };
@@ -344,7 +344,6 @@ fn train_language(languages: Languages<'_>, lexicon: &Lexicon) -> LanguageTable 
         rows.extend(texts.iter().map(|text| (column, *text)));
     }
     table.by_script = LanguageTable::columns_by_script(&table.scripts);
-    let counts: Vec<usize> = languages.iter().map(|(_, texts)| texts.len()).collect();
     let mut weights = vec![Weights::<LANES>::NEW; 1 << LANGUAGE_BITS];
     let row_of = |hash: u32| (hash >> (32 - LANGUAGE_BITS)) as usize;
     let mut seed = SEED;
@@ -373,11 +372,9 @@ fn train_language(languages: Languages<'_>, lexicon: &Lexicon) -> LanguageTable 
             };
             let mut errors: Vec<f32> = candidates.iter().map(logit).collect();
             softmax(&mut errors);
-            let count = counts.get(*column).copied().unwrap_or(1).max(1);
-            let balance = (LANGUAGE_ROWS as f32 / count as f32).sqrt();
             let mut gradients = [0.0; LANES];
             for (candidate, error) in candidates.iter().zip(errors) {
-                let error = balance * if candidate == column { error - 1.0 } else { error };
+                let error = if candidate == column { error - 1.0 } else { error };
                 if let Some(bias) = table.bias.get_mut(*candidate) {
                     *bias -= BIAS_RATE * error;
                 }

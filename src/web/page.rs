@@ -25,12 +25,16 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
         report.totals.mentions, report.totals.messages, report.totals.authors, report.made_at,
     )?;
     section(page, "Measurement", |page| {
-        let heads = ["Brand", "Mentions", "Share of voice", "Reach", "Net sentiment", "Net, decided", "Neutral", "Unsure"];
+        let heads =
+            ["Brand", "Mentions", "Share of voice", "Reach", "Net sentiment", "Net, decided", "Neutral", "Unsure"];
         table(page, &heads, report.brands.iter(), brand)
     })?;
     section(page, "Monitoring: what rises", |page| {
         table(page, &["Brand", "Term", "Recent", "Before", "z"], report.trending.iter(), |page, trend| {
-            cells(page, &[&Text(&trend.brand), &Text(&trend.term), &trend.recent, &trend.before, &Figure(Some(trend.z))])
+            cells(
+                page,
+                &[&Text(&trend.brand), &Text(&trend.term), &trend.recent, &trend.before, &Figure(Some(trend.z))],
+            )
         })
     })?;
     section(page, "Monitoring: latest mentions", |page| mentions(page, &report.latest))?;
@@ -82,21 +86,24 @@ fn brand(page: &mut String, brand: &BrandFigures) -> std::fmt::Result {
 }
 
 fn mentions(page: &mut String, mentions: &[Latest]) -> std::fmt::Result {
-    table(page, &["When", "Brand", "Author", "What was said", "Sentiment", "Matched"], mentions.iter(), |page, mention| {
-        let when = format!("{:.0}", mention.published_at);
-        // The text decides its own direction: Persian and Arabic run from right to left.
-        let said = format!("<span dir=\"auto\" lang=\"{}\">{}</span>", Text(&mention.language), Text(&mention.text));
-        let mood = format!("<span class=\"{0}\">{0}</span> {1:+.2}", Text(&mention.sentiment), mention.sentiment_score);
-        let matched = mention.matched.join(", ");
-        cells(page, &[&when, &Text(&mention.brand), &Text(&mention.author), &said, &mood, &Text(&matched)])
-    })
+    table(
+        page,
+        &["When", "Brand", "Author", "What was said", "Sentiment", "Matched"],
+        mentions.iter(),
+        |page, mention| {
+            let when = format!("{:.0}", mention.published_at);
+            // The text decides its own direction: Persian and Arabic run from right to left.
+            let said =
+                format!("<span dir=\"auto\" lang=\"{}\">{}</span>", Text(&mention.language), Text(&mention.text));
+            let mood =
+                format!("<span class=\"{0}\">{0}</span> {1:+.2}", Text(&mention.sentiment), mention.sentiment_score);
+            let matched = mention.matched.join(", ");
+            cells(page, &[&when, &Text(&mention.brand), &Text(&mention.author), &said, &mood, &Text(&matched)])
+        },
+    )
 }
 
-fn section(
-    page: &mut String,
-    title: &str,
-    body: impl FnOnce(&mut String) -> std::fmt::Result,
-) -> std::fmt::Result {
+fn section(page: &mut String, title: &str, body: impl FnOnce(&mut String) -> std::fmt::Result) -> std::fmt::Result {
     write!(page, "<section><h2>{title}</h2>")?;
     body(page)?;
     page.push_str("</section>");

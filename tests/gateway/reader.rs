@@ -193,7 +193,7 @@ fn the_reader_reaches_no_other_host() {
         format!("SELECT * FROM remote('{address}', system.one)"),
         format!("SELECT * FROM remote('{address}', view(SELECT 1))"),
         format!("SELECT * FROM remoteSecure('{address}', system.one)"),
-        format!("SELECT * FROM cluster('default', system.one)"),
+        "SELECT * FROM cluster('default', system.one)".to_owned(),
         format!("SELECT * FROM s3('http://{address}/bucket/key', 'TSV', 'x String')"),
         format!("SELECT * FROM gcs('http://{address}/bucket/key', 'TSV', 'x String')"),
         format!("SELECT * FROM deltaLake('http://{address}/bucket/key')"),
@@ -206,7 +206,7 @@ fn the_reader_reaches_no_other_host() {
         format!("SELECT * FROM mongodb('mongodb://{address}/a', 'b', 'x String')"),
         format!("SELECT * FROM redis('{address}', 'key', 'key String')"),
         format!("SELECT * FROM jdbc('jdbc://{address}/a', 'b', 'c')"),
-        format!("SELECT * FROM odbc('DSN=x', 'b', 'c')"),
+        "SELECT * FROM odbc('DSN=x', 'b', 'c')".to_owned(),
         format!("SELECT * FROM ytsaurus('http://{address}', '//x', 'token', 'x String')"),
         format!(
             "SELECT * FROM format(AvroConfluent, 'x') SETTINGS format_avro_schema_registry_url = 'http://{address}'"

@@ -23,9 +23,9 @@ fn mention(number: u64) -> Mention {
     Mention {
         id: Uuid::from_u64_pair(7, number),
         revision: (u128::from(number) << 64) | 1,
-        deleted: number % 10 == 0,
+        deleted: number.is_multiple_of(10),
         brand: format!("brand {} \u{1f442}\t\n\\'", number % 3),
-        followers: (number % 2 == 0).then_some(number),
+        followers: number.is_multiple_of(2).then_some(number),
         links: (0..number % 4).map(|link| format!("https://example.org/{link}")).collect(),
         score: number as f32 / 1000.0,
         published_at: 1_700_000_000_000 + number as i64,

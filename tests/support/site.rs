@@ -44,7 +44,11 @@ impl Site {
     pub fn with(head: &str, config: impl FnOnce(&Path) -> String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let text = format!("data_dir = \"{}\"\n{head}\n[serve]\nlisten = \"127.0.0.1:0\"\n{}", data.display(), config(dir.path()));
+        let text = format!(
+            "data_dir = \"{}\"\n{head}\n[serve]\nlisten = \"127.0.0.1:0\"\n{}",
+            data.display(),
+            config(dir.path())
+        );
         std::fs::write(dir.path().join("hearken.toml"), text).unwrap();
         Self { dir }
     }

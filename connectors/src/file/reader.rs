@@ -30,9 +30,17 @@ pub(super) struct Reader {
     files: Vec<Tracked>,
     /// Files with something to read, as indexes into `files`.
     queue: VecDeque<usize>,
-    current: Option<(usize, Reading)>,
+    current: Option<Current>,
     /// A source that is read once looks for its files once.
     surveyed: bool,
+}
+
+/// The file that is being read.
+struct Current {
+    index: usize,
+    reading: Reading,
+    /// How it looked before: what is written meanwhile counts as a change, read or not.
+    look: Look,
 }
 
 /// A file, and what is known of it in this run.
@@ -97,37 +105,33 @@ impl Reader {
         observed_at: Timestamp,
         moved: &mut bool,
     ) -> Result<Option<Stop>, ConnectorError> {
-        let (index, mut reading) = match self.current.take() {
+        let mut current = match self.current.take() {
             Some(current) => current,
             None => {
                 let Some(index) = self.queue.front().copied() else { return Ok(None) };
                 let opened = self.open(index)?;
                 self.queue.pop_front();
                 match opened {
-                    Some(reading) => (index, reading),
+                    Some(current) => current,
                     None => return Ok(Some(Stop::Drained { half_written: false })),
                 }
             }
         };
-        let Some(tracked) = self.files.get_mut(index) else { return Ok(None) };
-        // Looked at before reading, so that what is written meanwhile counts as a change.
-        let look = tracked.file.as_ref().map(|file| file.metadata()).transpose();
-        let result = reading.read(out, observed_at);
-        let look = look.map_err(|error| failed(&tracked.path, &error))?.map(|metadata| Look::of(&metadata));
-
-        if tracked.position.place != *reading.place() {
-            reading.place().clone_into(&mut tracked.position.place);
+        let Some(tracked) = self.files.get_mut(current.index) else { return Ok(None) };
+        let result = current.reading.read(out, observed_at);
+        if tracked.position.place != *current.reading.place() {
+            current.reading.place().clone_into(&mut tracked.position.place);
             *moved = true;
         }
         match result {
             Ok(Stop::Full) => {
                 tracked.position.read_at = observed_at;
-                self.current = Some((index, reading));
+                self.current = Some(current);
                 Ok(Some(Stop::Full))
             }
             Ok(stop) => {
-                tracked.seen = look;
-                let drained = look.filter(|_| stop == Stop::Drained { half_written: false });
+                tracked.seen = Some(current.look);
+                let drained = (stop == Stop::Drained { half_written: false }).then_some(current.look);
                 if tracked.position.drained != drained {
                     tracked.position.drained = drained;
                     tracked.position.read_at = observed_at;
@@ -139,13 +143,13 @@ impl Reader {
                 Ok(Some(stop))
             }
             Err(error) => {
-                self.queue.push_front(index);
+                self.queue.push_front(current.index);
                 Err(read_failed(&tracked.path, error))
             }
         }
     }
 
-    fn open(&mut self, index: usize) -> Result<Option<Reading>, ConnectorError> {
+    fn open(&mut self, index: usize) -> Result<Option<Current>, ConnectorError> {
         let Some(tracked) = self.files.get_mut(index) else { return Ok(None) };
         let file = match &tracked.file {
             Some(file) => Arc::clone(file),
@@ -156,11 +160,12 @@ impl Reader {
                 Err(error) => return Err(failed(&tracked.path, &error)),
             },
         };
+        let look = Look::of(&file.metadata().map_err(|error| failed(&tracked.path, &error))?);
         let reading = Reading::resume(&self.settings, &file, &tracked.position.path, &tracked.position.place);
         let reading = reading.map_err(|error| read_failed(&tracked.path, error))?;
         tracked.file = Some(file);
         self.close_idle(index);
-        Ok(Some(reading))
+        Ok(Some(Current { index, reading, look }))
     }
 
     /// Keeps the number of open files within bounds.
@@ -184,11 +189,13 @@ impl Reader {
         let mut claims = vec![None; self.files.len()];
         let mut unknown = Vec::new();
 
-        // First by inode: a file that was renamed is still the same.
+        // First by inode: a file that was renamed is still the same, unless its inode is used again.
         for (path, metadata) in &found {
-            let same = self.files.iter().position(|tracked| tracked.position.inode == metadata.ino());
-            match same.and_then(|index| claims.get_mut(index)) {
-                Some(claim @ None) => *claim = Some((path, metadata)),
+            let index = self.files.iter().position(|tracked| tracked.position.inode == metadata.ino());
+            match index.and_then(|index| Some((self.files.get(index)?, claims.get_mut(index)?))) {
+                Some((tracked, claim @ None)) if tracked.path == *path || self.is_same(tracked, path)? => {
+                    *claim = Some((path, metadata));
+                }
                 _ => unknown.push((path, metadata)),
             }
         }
@@ -207,7 +214,7 @@ impl Reader {
                 None => tracked.rotated = Some(tracked.rotated.unwrap_or_else(Instant::now)),
             }
         }
-        self.settle_rotated(now, gaps)?;
+        self.settle_rotated(&new, now, gaps)?;
         self.files.extend(new);
         self.files.sort_by(|a, b| (a.rotated.is_none(), &a.path).cmp(&(b.rotated.is_none(), &b.path)));
         self.queue_changed();
@@ -215,13 +222,16 @@ impl Reader {
     }
 
     /// Files whose path leads elsewhere: read to their end, then forgotten.
-    fn settle_rotated(&mut self, now: Timestamp, gaps: &mut Vec<Gap>) -> Result<(), ConnectorError> {
+    fn settle_rotated(&mut self, new: &[Tracked], now: Timestamp, gaps: &mut Vec<Gap>) -> Result<(), ConnectorError> {
         if !self.settings.follow {
-            if let Some(lost) = self.files.iter().find(|file| file.rotated.is_some() && file.position.drained.is_none())
-            {
-                let FilePosition { path, place, .. } = &lost.position;
+            // One that another file has taken the place of is read from its start.
+            let is_lost = |tracked: &&Tracked| {
+                let half_read = tracked.rotated.is_some() && tracked.position.drained.is_none();
+                half_read && tracked.position.place.offset > 0 && new.iter().all(|new| new.path != tracked.path)
+            };
+            if let Some(FilePosition { path, place, .. }) = self.files.iter().find(is_lost).map(|lost| &lost.position) {
                 return Err(ConnectorError::configuration(format!(
-                    "`{path}` is gone or was replaced after line {}: put it back, or reset this source's cursor",
+                    "`{path}` is gone after {} of its lines were read: put it back, or take it out of `path`",
                     place.line
                 )));
             }

@@ -183,9 +183,11 @@ impl Reading {
         self.line += lines;
     }
 
-    /// Notes that everything before the position has been handed out.
+    /// Notes that everything before the position has been handed out. A header is not: it is read
+    /// again with the first record.
     fn mark(&mut self) {
-        if self.place.offset != self.stream.offset() {
+        let in_header = self.settings.format == Format::Csv && self.columns.is_none();
+        if !in_header && self.place.offset != self.stream.offset() {
             self.place = Place { offset: self.stream.offset(), line: self.line, print: self.stream.print() };
         }
     }

@@ -144,8 +144,7 @@ impl MastodonConnector {
             backfill: self.settings.backfill,
             recheck: self.settings.recheck,
         };
-        let place = self.position.timelines.get(&timeline.name()).cloned().unwrap_or_default();
-        sweep.run(&place, again).await
+        sweep.run(self.position.timelines.get(&timeline.name()), again).await
     }
 }
 

@@ -43,15 +43,16 @@ fn now() -> Timestamp {
 
 const RECHECK: Recheck = Recheck { every: std::time::Duration::from_secs(1), statuses: 800, hours: 24 };
 
-async fn sweep_with(memory: &Memory, place: &Place, again: bool, backfill: usize, recheck: Recheck) -> Swept {
+async fn sweep_with(memory: &Memory, place: Option<&Place>, again: bool, backfill: usize, recheck: Recheck) -> Swept {
     let timeline = Timeline::Public;
     let reading = Reading { source: "test", domain: Some("social.example"), own: &[], observed_at: now() };
     let sweep = Sweep { server: memory, timeline: &timeline, reading, backfill, recheck };
     sweep.run(place, again).await.unwrap()
 }
 
+/// From the start of the timeline, or on from a place.
 async fn sweep(memory: &Memory, place: &Place, again: bool) -> Swept {
-    sweep_with(memory, place, again, 40, RECHECK).await
+    sweep_with(memory, Some(place), again, 40, RECHECK).await
 }
 
 fn ids(swept: &Swept) -> Vec<u64> {
@@ -114,8 +115,6 @@ fn pick(memory: &Memory, number: u16) -> Option<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn every_status_is_heard_once_for_each_of_its_states(
         knows_min_id in any::<bool>(),
@@ -141,7 +140,7 @@ proptest! {
                     memory.timeline.borrow_mut().publish(newest, "new");
                 },
                 Event::Late(number) => if let Some(near) = pick(&memory, number) {
-                    let free = (1..1000).map(|step| near - step).find(|id| memory.timeline.borrow().get(*id).is_none());
+                    let free = (1..1000).map(|step| near - step).find(|id| memory.timeline.borrow().get(*id).is_none() && !gone.contains(id));
                     memory.timeline.borrow_mut().publish(free.unwrap(), "late");
                 },
                 Event::Edit(number) => if let Some(id) = pick(&memory, number) {
@@ -213,11 +212,11 @@ async fn the_first_poll_takes_the_newest_and_nothing_before_them_comes_later() {
     for id in 1..=100 {
         memory.timeline.borrow_mut().publish(id, "old");
     }
-    let swept = sweep_with(&memory, &Place::default(), false, 60, RECHECK).await;
+    let swept = sweep_with(&memory, None, false, 60, RECHECK).await;
     assert_eq!(ids(&swept), (41..=100).collect::<Vec<_>>());
     assert!(ids(&sweep(&memory, &swept.place, true).await).is_empty());
 
-    let swept = sweep_with(&memory, &Place::default(), false, 0, RECHECK).await;
+    let swept = sweep_with(&memory, None, false, 0, RECHECK).await;
     assert!(ids(&swept).is_empty());
     memory.timeline.borrow_mut().publish(101, "new");
     assert_eq!(ids(&sweep(&memory, &swept.place, true).await), [101]);
@@ -259,27 +258,26 @@ async fn what_cannot_be_reached_is_a_gap() {
 async fn what_is_remembered_stays_within_bounds() {
     let memory = Memory::default();
     let recheck = Recheck { statuses: 30, ..RECHECK };
-    let mut place = sweep_with(&memory, &Place::default(), false, 0, recheck).await.place;
+    let mut place = sweep_with(&memory, None, false, 0, recheck).await.place;
     for id in 1..=500 {
         memory.timeline.borrow_mut().publish(id, "x");
         if id % 50 == 0 {
-            place = sweep_with(&memory, &place, false, 0, recheck).await.place;
+            place = sweep_with(&memory, Some(&place), false, 0, recheck).await.place;
         }
     }
     assert!(Cursor::of(&place).unwrap().0.to_string().len() < 30 * 200);
     memory.timeline.borrow_mut().like(480, 1);
     memory.timeline.borrow_mut().like(470, 1);
-    assert_eq!(ids(&sweep_with(&memory, &place, true, 0, recheck).await), [480], "470 is too long ago");
+    assert_eq!(ids(&sweep_with(&memory, Some(&place), true, 0, recheck).await), [480], "470 is too long ago");
     let off = Recheck { statuses: 0, ..RECHECK };
-    let swept = sweep_with(&memory, &place, true, 0, off).await;
-    assert!(ids(&sweep_with(&memory, &swept.place, true, 0, off).await).is_empty());
+    let swept = sweep_with(&memory, Some(&place), true, 0, off).await;
+    assert!(ids(&sweep_with(&memory, Some(&swept.place), true, 0, off).await).is_empty());
 }
 
 #[test]
 fn ids_are_ordered_as_numbers_or_as_strings_of_one_length() {
     assert!(order("99", "100").is_lt());
     assert!(order("01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAW").is_lt());
-    assert!(order("0", "01ARZ3NDEKTSV4RRFFQ69G5FAV").is_lt());
 }
 
 #[test]

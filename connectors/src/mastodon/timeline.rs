@@ -51,13 +51,13 @@ pub(super) struct Position {
     pub(super) timelines: BTreeMap<String, Place>,
 }
 
-/// Position in one timeline.
+/// Position in one timeline that has been read before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Place {
-    /// The newest id that was read; `None` before the first poll.
+    /// The newest id that was read; `None` while the timeline is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<String>,
-    /// Everything after this id is in `recent`.
+    /// Everything after this id is in `recent`; `None` when that is the whole timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     floor: Option<String>,
     /// Statuses that are read again, in the timeline's order.
@@ -133,15 +133,21 @@ struct Pages {
 impl<S: Server> Sweep<'_, S> {
     /// Reads what is new, or with `again` everything since the oldest remembered status. A failure
     /// after the first page ends the sweep early instead of losing it.
-    pub(super) async fn run(&self, place: &Place, again: bool) -> Result<Swept, ConnectorError> {
-        let start = if again { place.floor.as_deref() } else { place.last.as_deref() };
-        let mut next = place.clone();
-        let pages = match start {
-            Some(start) => self.forward(start).await?,
-            None => self.first(&mut next).await?,
+    /// Without a place, it is the first time.
+    pub(super) async fn run(&self, place: Option<&Place>, again: bool) -> Result<Swept, ConnectorError> {
+        let (mut next, pages) = match place {
+            None => self.first().await?,
+            Some(place) => {
+                let start = if again { &place.floor } else { &place.last };
+                let pages = match start {
+                    Some(start) => self.forward(start).await?,
+                    None => self.backward(None, MAX_PAGES * PAGE).await?,
+                };
+                (place.clone(), pages)
+            }
         };
         let mut batch = Batch::default();
-        batch.gaps.extend(pages.ceiling.map(|oldest| self.ceiling(place, oldest)));
+        batch.gaps.extend(pages.ceiling.map(|oldest| self.ceiling(&next, oldest)));
 
         let known: HashMap<String, usize> =
             next.recent.iter().enumerate().map(|(index, seen)| (seen.at.clone(), index)).collect();
@@ -196,14 +202,13 @@ impl<S: Server> Sweep<'_, S> {
 
     /// The newest statuses, as many as the backfill wants. The one before them is where the
     /// timeline starts for us.
-    async fn first(&self, place: &mut Place) -> Result<Pages, ConnectorError> {
+    async fn first(&self) -> Result<(Place, Pages), ConnectorError> {
         let mut pages = self.backward(None, self.backfill + 1).await?;
+        pages.complete = true;
+        pages.ceiling = None;
         let more = pages.items.len() > self.backfill;
-        // An id before all others, where the timeline is shorter.
-        let start = if more { pages.items.remove(0).at } else { "0".to_owned() };
-        place.floor = Some(start.clone());
-        place.last = Some(start);
-        Ok(Pages { complete: true, ceiling: None, ..pages })
+        let start = more.then(|| pages.items.remove(0).at);
+        Ok((Place { last: start.clone(), floor: start, recent: Vec::new() }, pages))
     }
 
     /// Pages forward from `start`.
@@ -267,7 +272,7 @@ impl<S: Server> Sweep<'_, S> {
             oldest = Some(next);
         }
         pages.items.sort_by(|a, b| order(&a.at, &b.at));
-        if !pages.complete && until.is_some() {
+        if !pages.complete {
             let times = pages.items.iter().filter_map(|item| Some(item.status.as_ref().ok()?.created_at));
             pages.ceiling = Some(times.min().unwrap_or(self.reading.observed_at));
             pages.complete = true;

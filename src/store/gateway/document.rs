@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn later_pieces_lose_their_head() {
-        let cases: [(&str, [&[u8]; 3], &[u8]); 5] = [
+        type Case = (&'static str, [&'static [u8]; 3], &'static [u8]);
+        let cases: [Case; 5] = [
             ("CSV", [b"1\n", b"2\n", b"1\n"], b"1\n2\n1\n"),
             ("CSVWithNames", [b"\"a\n\"\"b\"\n1\n", b"\"a\n\"\"b\"\n2\n", b"\"a\n\"\"b\"\n"], b"\"a\n\"\"b\"\n1\n2\n"),
             ("TSVWithNamesAndTypes", [b"a\nUInt8\n1\n", b"a\nUInt8\n2\n", b"\n3\n"], b"a\nUInt8\n1\n2\n\n3\n"),
