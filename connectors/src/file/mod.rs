@@ -58,7 +58,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use self::position::{Place, Position};
-use self::reader::{Looked, Reader, find, missing, read_failed};
+use self::reader::{Reader, find, missing, read_failed};
 use self::reading::{ReadError, Reading, Stop};
 use self::settings::Settings;
 use self::stream::Stream;
@@ -110,7 +110,7 @@ struct FileConnector {
 /// Where the reader is: here, or on a blocking thread, preparing the next batch.
 enum State {
     Idle(Box<Reader>),
-    Looking(JoinHandle<(Box<Reader>, Result<Looked, ConnectorError>)>),
+    Looking(JoinHandle<(Box<Reader>, Result<Batch, ConnectorError>)>),
     Lost,
 }
 
@@ -127,7 +127,7 @@ impl FileConnector {
     }
 
     /// Waits for the batch that is being prepared. Dropped, it loses nothing: the reader goes on.
-    async fn look(&mut self) -> Result<Looked, ConnectorError> {
+    async fn look(&mut self) -> Result<Batch, ConnectorError> {
         self.start_looking();
         let State::Looking(handle) = &mut self.state else {
             return Err(ConnectorError::bug(format!("the reader of `{}` is lost", self.settings.path)));
@@ -151,13 +151,12 @@ impl Connector for FileConnector {
     async fn next_batch(&mut self) -> Result<Batch, ConnectorError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let Looked { mut batch, more } = self.look().await?;
-            batch.more = more;
-            if more {
+            let batch = self.look().await?;
+            if batch.more {
                 self.start_looking();
             }
             let news = batch.cursor.is_some() || batch.end;
-            if news || more || Instant::now() >= patience {
+            if news || batch.more || Instant::now() >= patience {
                 return Ok(batch);
             }
             sleep(LOOK_INTERVAL).await;

@@ -54,13 +54,6 @@ struct Tracked {
     rotated: Option<Instant>,
 }
 
-/// What one look at the files gave.
-pub(super) struct Looked {
-    pub(super) batch: Batch,
-    /// There is more to read right now.
-    pub(super) more: bool,
-}
-
 impl Reader {
     pub(super) fn new(settings: Arc<Settings>, position: Position) -> Self {
         let files = position.files.into_iter().map(Tracked::resumed).collect();
@@ -68,7 +61,7 @@ impl Reader {
     }
 
     /// Reads the next batch, which is empty when there is nothing new.
-    pub(super) fn look(&mut self) -> Result<Looked, ConnectorError> {
+    pub(super) fn look(&mut self) -> Result<Batch, ConnectorError> {
         let observed_at = Timestamp::now();
         let mut batch = Batch::default();
         if self.current.is_none() && self.queue.is_empty() && (self.settings.follow || !self.surveyed) {
@@ -91,11 +84,12 @@ impl Reader {
         }
         batch.messages = parsed.messages;
         batch.poison = parsed.poison;
+        batch.more = more;
         batch.end = !more && !self.settings.follow;
         if moved || !batch.gaps.is_empty() {
             batch.cursor = Some(self.cursor()?);
         }
-        Ok(Looked { batch, more })
+        Ok(batch)
     }
 
     /// Reads on in the current file, or in the next one; `None` when there is none.

@@ -33,10 +33,10 @@ fn look(reader: &mut Reader) -> Batch {
     let mut all = Batch::default();
     loop {
         let looked = reader.look().unwrap();
-        all.messages.extend(looked.batch.messages);
-        all.poison.extend(looked.batch.poison);
-        all.gaps.extend(looked.batch.gaps);
-        all.cursor = looked.batch.cursor.or(all.cursor);
+        all.messages.extend(looked.messages);
+        all.poison.extend(looked.poison);
+        all.gaps.extend(looked.gaps);
+        all.cursor = looked.cursor.or(all.cursor);
         if !looked.more {
             return all;
         }
@@ -104,7 +104,7 @@ proptest! {
                     written = end;
                 }
                 Event::Look => {
-                    let batch = reader_now.look().unwrap().batch;
+                    let batch = reader_now.look().unwrap();
                     prop_assert!(batch.poison.is_empty() && batch.gaps.is_empty(), "{batch:?}");
                     heard.extend(ids(&batch).into_iter().map(str::to_owned));
                     if batch.cursor.is_some() {
@@ -145,13 +145,13 @@ proptest! {
         let mut restarts = restarts.into_iter();
         loop {
             let looked = reader_now.look().unwrap();
-            prop_assert!(looked.batch.poison.is_empty());
-            heard.extend(ids(&looked.batch).into_iter().map(str::to_owned));
-            if looked.batch.end {
+            prop_assert!(looked.poison.is_empty());
+            heard.extend(ids(&looked).into_iter().map(str::to_owned));
+            if looked.end {
                 break;
             }
             if restarts.next() == Some(true) {
-                reader_now = reader(&path, settings, looked.batch.cursor.as_ref());
+                reader_now = reader(&path, settings, looked.cursor.as_ref());
             }
         }
         prop_assert_eq!(heard, expected);
@@ -357,9 +357,9 @@ fn once_read_files_are_read_on_when_they_grew_and_again_when_replaced() {
 
     // Drained and tidied away: nothing to do. Half read and gone: an error.
     fs::remove_file(&path).unwrap();
-    assert!(reader(&path, once, replaced.cursor.as_ref()).look().unwrap().batch.end);
+    assert!(reader(&path, once, replaced.cursor.as_ref()).look().unwrap().end);
     fs::write(&path, (0..50).map(line).collect::<String>()).unwrap();
-    let part = reader(&path, once, None).look().unwrap().batch;
+    let part = reader(&path, once, None).look().unwrap();
     fs::remove_file(&path).unwrap();
     let error = reader(&path, once, part.cursor.as_ref()).look().err().unwrap();
     assert!(error.message.starts_with("no file matches"), "{error}");
