@@ -234,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_model_file_is_refused(
+    fn a_damaged_model_file_is_refused_or_reads_the_same(
         changes in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 1..4), cut: prop::sample::Index,
     ) {
         let mut bytes = small_model().to_vec();
@@ -242,8 +242,10 @@ proptest! {
             let place = place.index(bytes.len());
             bytes[place] ^= change;
         }
-        // Several changes of one byte may undo each other.
-        prop_assert!(bytes == small_model() || Model::from_bytes(&bytes).is_err());
+        // A few bits mean nothing to zstd, and changes may undo each other: then it is the same model still.
+        if let Ok(model) = Model::from_bytes(&bytes) {
+            prop_assert_eq!(model.to_bytes().unwrap(), small_model());
+        }
         let cut = cut.index(small_model().len());
         prop_assert!(Model::from_bytes(&small_model()[..cut]).is_err());
     }
