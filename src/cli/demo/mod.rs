@@ -57,8 +57,13 @@ impl Demo {
         let config = Config::load(&config_path, &Environment::default()).map_err(Failure::configuration)?;
 
         let app = App::start(&config, Roles::ALL, stop.clone()).await?;
-        let shown = show(&app, &config_path, session, &stop).await;
+        let shown = show(&app, session, &stop).await;
         if shown.is_ok() && !self.exit && !stop.is_cancelled() {
+            if let Some(address) = app.address {
+                say(&format!("The same as a page: http://{address}/"));
+            }
+            let config = config_path.display();
+            say(&format!("Ask it anything:    hearken --config {config} sql 'SELECT * FROM mentions LIMIT 5'"));
             say("Listening on; Ctrl-C stops.");
             listen_on(&app, &place.dir, live, &stop).await?;
         }
@@ -68,7 +73,7 @@ impl Demo {
 }
 
 /// Waits until everything is stored, with a progress line, and prints the views.
-async fn show(app: &App, config: &Path, session: &Session, stop: &CancellationToken) -> Result<(), Failure> {
+async fn show(app: &App, session: &Session, stop: &CancellationToken) -> Result<(), Failure> {
     let progress = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
     progress.enable_steady_tick(Duration::from_millis(100));
     let store = app.store.as_ref().ok_or_else(|| Failure::bug("the demo runs without a store"))?;
@@ -93,10 +98,6 @@ async fn show(app: &App, config: &Path, session: &Session, stop: &CancellationTo
     } else {
         output::text(&report.to_text(output::colours()))?;
     }
-    if let Some(address) = app.address {
-        say(&format!("The same as a page: http://{address}/"));
-    }
-    say(&format!("Ask it anything:    hearken --config {} sql 'SELECT * FROM mentions LIMIT 5'", config.display()));
     Ok(())
 }
 
