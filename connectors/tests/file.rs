@@ -332,29 +332,3 @@ fn the_example_is_valid() {
         try_build(&settings.to_string(), None).unwrap();
     }
 }
-
-/// `cargo test --release --test file -- --ignored --nocapture speed`
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn speed() {
-    let Some(path) = real("airline_tweets.jsonl") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let many = directory.path().join("many.jsonl");
-    let tweets = std::fs::read_to_string(path).unwrap();
-    let copies: String = (0..70).map(|copy| tweets.replace("\"id\": \"", &format!("\"id\": \"{copy}-"))).collect();
-    std::fs::write(&many, &copies).unwrap();
-    std::fs::write(directory.path().join("many.jsonl.gz"), gzip(copies.as_bytes())).unwrap();
-    for name in ["many.jsonl", "many.jsonl.gz"] {
-        let mut connector = build(&settings(&directory.path().join(name), AIRLINE), None);
-        let (start, mut records) = (Instant::now(), 0);
-        loop {
-            let batch = connector.next_batch().await.unwrap();
-            records += batch.messages.len();
-            if batch.end {
-                break;
-            }
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{name}: {records} records, {:.0}/s, {} bytes each", records as f64 / seconds, copies.len() / records);
-    }
-}
