@@ -138,6 +138,8 @@ pub async fn run(
     library: Option<PathBuf>,
     bound: impl FnOnce(SocketAddr),
 ) -> Result<(), GatewayError> {
+    // The engine cannot sync a directory that it was given by a relative path.
+    let data = std::path::absolute(&data).map_err(|error| GatewayError::Data { data, error })?;
     let unusable = |error| GatewayError::Data { data: data.clone(), error };
     let mut access = Access::open(&data).map_err(unusable)?;
     if listen.port() == 0
