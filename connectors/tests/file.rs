@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hearken_connectors::registry::{Context, Parsed, channel};
 use hearken_connectors::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Kind, Message, Poison, http};
