@@ -25,14 +25,15 @@ impl Nginx {
         let port = free_port();
         let (dir, root) = (work.path().display(), root.display());
         let config = format!(
-            "daemon off; pid {dir}/pid; error_log {dir}/error.log; events {{}}\n\
+            "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; events {{}}\n\
              http {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;\n\
              uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; types {{ application/xml xml; application/json json; }}\n\
              server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
         );
         let file = work.path().join("nginx.conf");
         std::fs::write(&file, config).unwrap();
-        let child = Command::new(program).arg("-c").arg(file).stderr(Stdio::null()).spawn().unwrap();
+        let child =
+            Command::new(program).arg("-c").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let nginx = Self { child, port, _work: work };
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
