@@ -3,6 +3,8 @@
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CLICKHOUSE_CONNECT_VERSION=1.12.0
+CONFLUENT_KAFKA_VERSION=2.16.1
+VADER_VERSION=3.3.2
 
 # Installs a cargo command in the given version; a debug build, because it is used for seconds and
 # built for minutes.
@@ -38,6 +40,19 @@ sys.exit(clickhouse_connect.__version__ != '$CLICKHOUSE_CONNECT_VERSION')" 2>/de
         manual_step "python3 -m venv $venv && $venv/bin/pip install clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"
         return 1
     fi
+}
+
+# Installs what the Python stack of the benches is made of, beside clickhouse-connect.
+install_python_stack() {
+    local venv packages
+    venv="$(hearken_home)/python"
+    packages=("confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION")
+    install_clickhouse_connect || return 1
+    if ! "$venv/bin/pip" install --quiet "${packages[@]}"; then
+        manual_step "$venv/bin/pip install ${packages[*]}"
+        return 1
+    fi
+    echo "${packages[*]} are installed in $venv"
 }
 
 # Installs the servers and clients that tests speak to, and the checker of these scripts.
