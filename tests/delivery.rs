@@ -226,7 +226,7 @@ async fn while_the_store_is_away_or_full_the_pipeline_waits_and_loses_nothing() 
 fn a_relative_data_directory_is_below_where_the_daemon_starts() {
     let Some(()) = support::libchdb() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let config = "data_dir = \"data\"\n[serve]\nlisten = \"127.0.0.1:0\"\n[[brand]]\nname = \"Acme\"\n\
+    let config = "data_dir = \"data\"\n[serve]\nlisten = \"127.0.0.1:0\"\n[[brand]]\nname = \"Acme\"\nnames = [\"Acme\"]\n\
                   [source.said]\nchannel = \"file\"\npath = \"said.jsonl\"\n[source.said.set]\nchannel = \"mastodon\"\n\
                   [source.said.fields]\nid = \"id\"\ntext = \"text\"\n";
     std::fs::write(dir.path().join("hearken.toml"), config).unwrap();
