@@ -256,6 +256,28 @@ proptest! {
         let behind_magic = [&small_model()[..8], &bytes].concat();
         prop_assert!(Model::from_bytes(&behind_magic).is_err());
     }
+
+    #[test]
+    fn a_model_file_that_lies_with_a_right_checksum_takes_the_program_nowhere(
+        plain in prop::collection::vec(any::<u8>(), 0..400), length in prop_oneof![0..500_u32, any::<u32>()],
+    ) {
+        let frame = zstd::bulk::compress(&[&length.to_le_bytes(), plain.as_slice()].concat(), 1).unwrap();
+        prop_assert!(Model::from_bytes(&sealed(&frame)).is_err());
+        prop_assert!(Model::from_bytes(&sealed(&plain)).is_err());
+    }
+}
+
+/// A model file around a frame, with the checksum that it should have.
+fn sealed(frame: &[u8]) -> Vec<u8> {
+    let fnv1a = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    let checksum = frame.iter().fold(0xcbf2_9ce4_8422_2325, fnv1a);
+    [&small_model()[..8], &checksum.to_le_bytes(), frame].concat()
+}
+
+#[test]
+fn a_model_file_is_written_as_it_was_read() {
+    assert!(Model::from_bytes(small_model()).unwrap().to_bytes().unwrap() == small_model());
+    assert!(Model::from_bytes(&sealed(&small_model()[16..])).is_ok());
 }
 
 fn scorer_once() -> &'static Scorer {

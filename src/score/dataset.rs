@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::language;
+use super::math::fnv1a;
 
 /// What people said of a text: 0 negative, 1 neutral, 2 positive.
 pub(crate) type Class = usize;
@@ -149,9 +150,7 @@ pub(crate) fn language_of(name: &str) -> Option<&'static str> {
 }
 
 fn text_hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = fnv1a(text.as_bytes());
     hash ^ hash >> 32
 }
 

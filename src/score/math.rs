@@ -1,4 +1,4 @@
-//! Exponential and logarithm from additions, multiplications and divisions alone.
+//! Exponential and logarithm from additions, multiplications and divisions alone, and a checksum.
 //!
 //! The operations of IEEE 754 give the same bits everywhere; the `exp` and `ln` of the system's
 //! library do not. Scores have to be the same on every machine, so they use these.
@@ -32,6 +32,11 @@ pub(crate) fn exp(x: f64) -> f64 {
     let sum = INVERSE_FACTORIALS.iter().rev().fold(0.0, |sum, coefficient| sum * rest + coefficient);
     // 2^power, written into the exponent: |power| <= 1010.
     sum * f64::from_bits(((1023 + power) as u64) << 52)
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo). A change of one byte always changes it.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Natural logarithm of a positive, finite number, with an absolute error below 1e-12; negative

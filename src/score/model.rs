@@ -10,7 +10,7 @@ use super::chars::Script;
 use super::features::{self, Features, VALENCE_VALUE};
 use super::language::{self, LANES, Language, LanguageTable};
 use super::lexicon::Lexicon;
-use super::math::softmax;
+use super::math::{fnv1a, softmax};
 use super::normalise::Text;
 
 /// Negative, neutral, positive.
@@ -269,7 +269,7 @@ impl Model {
         std::fs::write(path, self.to_bytes()?).map_err(io_error)
     }
 
-    /// The bytes of the model file: a magic number, then a zstd frame with a checksum that holds the
+    /// The bytes of the model file: a magic number, a checksum (FNV-1a), then a zstd frame that holds the
     /// header's length, the header as JSON, the lexicon, the rows of the sentiment (negative and
     /// positive, one byte each) and the rows of the language (one byte for each language).
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
@@ -283,13 +283,8 @@ impl Model {
         plain.extend(self.sentiment.rows.iter().flatten().map(|weight| *weight as u8));
         let width = self.language.tags.len();
         plain.extend(self.language.rows.iter().flat_map(|row| row.iter().take(width)).map(|weight| *weight as u8));
-        let compress = || {
-            let mut encoder = zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?;
-            encoder.include_checksum(true)?;
-            encoder.compress(&plain)
-        };
-        let frame = compress().map_err(|error: std::io::Error| malformed(error.to_string()))?;
-        Ok([MAGIC.as_slice(), &frame].concat())
+        let frame = zstd::bulk::compress(&plain, COMPRESSION_LEVEL).map_err(|error| malformed(error.to_string()))?;
+        Ok([MAGIC.as_slice(), &fnv1a(&frame).to_le_bytes(), &frame].concat())
     }
 
     fn header(&self, lexicon_bytes: u32) -> Header {
@@ -318,9 +313,12 @@ impl Model {
     /// Anything that [`Model::to_bytes`] would not have written is refused, before memory is taken
     /// for it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        let frame = bytes
-            .strip_prefix(&MAGIC)
-            .ok_or_else(|| malformed("it does not begin as a model file of this version does"))?;
+        let rest = bytes.strip_prefix(&MAGIC);
+        let rest = rest.ok_or_else(|| malformed("it does not begin as a model file of this version does"))?;
+        let (checksum, frame) = rest.split_first_chunk().ok_or_else(|| malformed("it is cut off"))?;
+        if fnv1a(frame) != u64::from_le_bytes(*checksum) {
+            return Err(malformed("it is damaged (its checksum is wrong)"));
+        }
         let damaged = |error: std::io::Error| malformed(format!("it is damaged ({error})"));
         let mut decoder = zstd::Decoder::with_buffer(frame).map_err(damaged)?;
         decoder.window_log_max(MAX_WINDOW_LOG).map_err(damaged)?;
