@@ -24,9 +24,8 @@ pub fn start_quiet() {
 /// `HEARKEN_LOG`, or this level; never the details of libraries that quote what people wrote.
 fn filter(level: &str) -> EnvFilter {
     let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    // ClickHouse's errors may hold values of rows; the client library logs them at debug level.
-    match "clickhouse=warn".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    }
+    // ClickHouse's errors may hold values of rows; the client library logs them at debug level. The
+    // IMAP library logs all that is said, passwords and mails, at trace level.
+    let directives = ["clickhouse=warn", "async_imap=warn"].into_iter().filter_map(|directive| directive.parse().ok());
+    directives.fold(filter, EnvFilter::add_directive)
 }

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod feed;
 pub mod file;
 pub mod http;
+pub mod imap;
 pub mod mastodon;
 pub mod message;
 pub mod registry;
@@ -20,4 +21,4 @@ pub mod testing;
 pub mod text;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
-pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
+pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Noise, Visibility};

@@ -88,6 +88,12 @@ pub struct Message {
     /// Thread that it belongs to, in the platform's own terms; empty where unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub conversation: String,
+    /// Names of the files that came with it, as its author named them; the files are not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
+    /// Whether a person wrote it to somebody.
+    #[serde(default, skip_serializing_if = "Noise::is_none")]
+    pub noise: Noise,
     /// Reactions, as far as the source counts them.
     #[serde(default, skip_serializing_if = "Engagement::is_empty")]
     pub engagement: Engagement,
@@ -126,6 +132,8 @@ impl Message {
             in_reply_to: None,
             repost_of: None,
             conversation: String::new(),
+            attachments: Vec::new(),
+            noise: Noise::default(),
             engagement: Engagement::default(),
             language: None,
             published_at,
@@ -257,6 +265,24 @@ named! {
         #[default] Public => "public",
         /// Only its addressees: e-mail, chat, direct messages.
         Private => "private",
+    }
+}
+
+named! {
+    /// Whether a person wrote a message to somebody, as far as its source says so.
+    Noise {
+        /// A person's words, for all that is known.
+        #[default] None => "none",
+        /// Written by a program: an absence note, a receipt, a failed delivery.
+        Automatic => "automatic",
+        /// One text to many: a newsletter, a mailing list.
+        Bulk => "bulk",
+    }
+}
+
+impl Noise {
+    fn is_none(&self) -> bool {
+        *self == Self::None
     }
 }
 

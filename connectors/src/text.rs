@@ -33,9 +33,19 @@ pub struct Plain {
 ///
 /// Linear in the size of the input. Only the tokens are read, no tree is built.
 pub fn from_html(html: &str, base: Option<&Url>) -> Plain {
+    read_html(html, base, PlainState::default())
+}
+
+/// Reads the HTML of a mail as [`from_html`] does, and keeps what tells whose words they are: lines
+/// of a `<blockquote>` begin with `> `, and a line `--` stands before what is marked as a signature.
+pub fn from_mail_html(html: &str) -> Plain {
+    read_html(html, None, PlainState { is_mail: true, ..PlainState::default() })
+}
+
+fn read_html(html: &str, base: Option<&Url>, state: PlainState) -> Plain {
     let input = BufferQueue::default();
     input.push_back(StrTendril::from_slice(html));
-    let tokenizer = Tokenizer::new(PlainSink { base, state: RefCell::default() }, TokenizerOpts::default());
+    let tokenizer = Tokenizer::new(PlainSink { base, state: state.into() }, TokenizerOpts::default());
     // The sink never asks to pause at a script, so one call reads everything.
     let _ = tokenizer.feed(&input);
     tokenizer.end();
@@ -80,6 +90,10 @@ struct PlainState {
     space: bool,
     /// The element whose text is not for reading, while inside it.
     skipping: Option<StrTendril>,
+    /// Whether quotations and signatures are marked.
+    is_mail: bool,
+    /// Quotations of a mail that are open.
+    quotes: usize,
 }
 
 struct PlainSink<'a> {
@@ -119,6 +133,9 @@ impl PlainState {
                 }
             }
             (self.newlines, self.space) = (0, false);
+            if self.quotes > 0 && (text.is_empty() || text.ends_with('\n')) {
+                text.push_str("> ");
+            }
             text.push(c);
         }
     }
@@ -142,6 +159,9 @@ impl PlainState {
             }
             "td" | "th" => self.space = true,
             _ => {}
+        }
+        if self.is_mail {
+            self.mail_tag(tag);
         }
         if tag.kind == TagKind::EndTag {
             return TokenSinkResult::Continue;
@@ -167,6 +187,22 @@ impl PlainState {
             _ => {}
         }
         TokenSinkResult::Continue
+    }
+}
+
+impl PlainState {
+    fn mail_tag(&mut self, tag: &Tag) {
+        let is_start = tag.kind == TagKind::StartTag;
+        let has = |name: &str, word: &str| attribute(tag, name).is_some_and(|it| it.to_lowercase().contains(word));
+        if *tag.name == *"blockquote" {
+            // One without a border is how some programs indent.
+            let is_quote = !has("style", "border:none") && !has("style", "border: none");
+            self.quotes = if is_start { self.quotes + usize::from(is_quote) } else { self.quotes.saturating_sub(1) };
+        } else if is_start && self.quotes == 0 && (has("class", "signature") || has("id", "signature")) {
+            self.newlines = self.newlines.max(1);
+            self.push("--");
+            self.newlines = 1;
+        }
     }
 }
 
@@ -329,6 +365,17 @@ mod tests {
         let html = "<a href='c?x=1&amp;y=2'>1</a><a href=c?x=1&y=2>2</a><a href='mailto:a@b.c'>3</a><a href='HTTP://other.example'>4</a>";
         assert_eq!(from_html(html, Some(&base)).links, ["https://example.org/a/c?x=1&y=2", "http://other.example/"]);
         assert_eq!(from_html(html, None).links, ["http://other.example/"]);
+    }
+
+    #[test]
+    fn the_html_of_a_mail_says_whose_words_they_are() {
+        let html = "<div>No.<div class='gmail_signature'>Ann<br>Acme</div></div><div class=gmail_attr>On Monday Bo wrote:</div>\
+                    <blockquote class=gmail_quote>Yes?<br>Or no?<blockquote>Hm</blockquote></blockquote>\
+                    <blockquote style='margin: 0 0 0 40px; border: none'>indented</blockquote>";
+        assert_eq!(
+            from_mail_html(html).text,
+            "No.\n--\nAnn\nAcme\nOn Monday Bo wrote:\n\n> Yes?\n> Or no?\n\n> Hm\n\nindented"
+        );
     }
 
     #[test]

@@ -66,4 +66,39 @@ install_test_programs() {
     else
         echo "nginx, curl and shellcheck are installed"
     fi
+    install_mail_servers
+}
+
+# Installs Dovecot and Postfix, which tests start themselves. The system's own are not started, neither
+# now nor with the machine.
+install_mail_servers() {
+    local policy=/usr/sbin/policy-rc.d packages=() services=() installed=0 is_ours=
+    if ! have dovecot && [ ! -x /usr/sbin/dovecot ]; then
+        packages+=(dovecot-imapd dovecot-lmtpd openssl)
+        services+=(dovecot.service)
+    fi
+    if [ ! -x /usr/lib/postfix/sbin/master ]; then
+        if [ -e /usr/sbin/sendmail ]; then
+            # Debian would remove the mail server that is there.
+            manual_step "install Postfix if it may replace the mail server of this machine (apt-get install postfix)"
+        else
+            packages+=(postfix)
+            services+=(postfix.service)
+        fi
+    fi
+    if [ "${#packages[@]}" -eq 0 ]; then
+        echo "dovecot and postfix are installed, as far as they can be"
+        return 0
+    fi
+    # Debian's way not to start services while packages are installed (invoke-rc.d(8)).
+    if [ "$(id -u)" -eq 0 ] && have apt-get && [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+        is_ours=yes
+    fi
+    install_packages "${packages[@]}" || installed=$?
+    [ -z "$is_ours" ] || rm -f "$policy"
+    if [ "$installed" -eq 0 ] && have systemctl; then
+        systemctl disable --quiet "${services[@]}" 2>/dev/null || true
+    fi
+    return "$installed"
 }

@@ -1,4 +1,7 @@
-//! The conformance suite: what the contract promises, tried on a connector over HTTP.
+//! The conformance suite: what the contract promises, tried on a connector.
+//!
+//! A channel over HTTP is a [`Scenario`] on the scripted server and passes [`conform`]; one that speaks
+//! another protocol brings its own [`Remote`] and passes [`conform_remote`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,11 +44,87 @@ pub trait Scenario {
     }
 }
 
-/// Walks a connector through the contract, each promise on a fresh remote. Panics where one is broken.
+/// A remote of any protocol that the suite plays, and the connector that listens to it.
+///
+/// The connector's poll interval has to be short, and so have its timeouts. Every [`Scenario`] is one.
+pub trait Remote {
+    /// A connector that listens to the remote from a cursor.
+    fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector>;
+
+    /// Publishes so many more messages at the remote, and returns their ids.
+    fn publish(&mut self, count: usize) -> Vec<MessageId>;
+
+    /// Publishes a record that cannot be understood; false when the channel has no such thing.
+    fn publish_garbage(&mut self) -> bool {
+        false
+    }
+
+    /// Changes a message at the remote; `None` when the channel has no edits.
+    fn edit(&mut self) -> Option<MessageId> {
+        None
+    }
+
+    /// Deletes a message at the remote; `None` when the channel has no deletions.
+    fn delete(&mut self) -> Option<MessageId> {
+        None
+    }
+
+    /// The ways in which the remote, or the way to it, can fail, by name.
+    fn faults(&self) -> Vec<&'static str>;
+
+    /// Makes it fail in this way until it is healed.
+    fn fail(&mut self, fault: &str);
+
+    /// Ends the failure.
+    fn heal(&mut self);
+}
+
+impl<S: Scenario> Remote for S {
+    fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {
+        Scenario::connector(self, cursor)
+    }
+
+    fn publish(&mut self, count: usize) -> Vec<MessageId> {
+        Scenario::publish(self, count)
+    }
+
+    fn publish_garbage(&mut self) -> bool {
+        Scenario::publish_garbage(self)
+    }
+
+    fn edit(&mut self) -> Option<MessageId> {
+        Scenario::edit(self)
+    }
+
+    fn delete(&mut self) -> Option<MessageId> {
+        Scenario::delete(self)
+    }
+
+    fn faults(&self) -> Vec<&'static str> {
+        http_faults().into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn fail(&mut self, fault: &str) {
+        let answer = http_faults().into_iter().find(|(name, _)| *name == fault);
+        self.server().fail(answer.expect("a fault of the list").1);
+    }
+
+    fn heal(&mut self) {
+        self.server().heal();
+    }
+}
+
+/// Walks a connector over HTTP through the contract, each promise on a fresh remote. Panics where one
+/// is broken.
 pub async fn conform<S: Scenario>(fresh: impl AsyncFn() -> S) {
+    honours_the_rate_limit(fresh().await).await;
+    conform_remote(fresh).await;
+}
+
+/// Walks a connector through the contract, each promise on a fresh remote. Panics where one is broken.
+pub async fn conform_remote<R: Remote>(fresh: impl AsyncFn() -> R) {
     resumes(fresh().await).await;
     survives_dropped_calls(fresh().await).await;
-    honours_the_rate_limit(fresh().await).await;
     keeps_the_good_part(fresh().await).await;
     outlives_faults(fresh().await).await;
     hears_edits_and_deletions(fresh().await).await;
@@ -89,7 +168,7 @@ fn set(ids: &[MessageId]) -> BTreeSet<MessageId> {
     ids.iter().copied().collect()
 }
 
-async fn resumes<S: Scenario>(mut scenario: S) {
+async fn resumes<R: Remote>(mut scenario: R) {
     let first = scenario.publish(3);
     let mut connector = scenario.connector(None);
     let heard = hear(connector.as_mut(), &first).await;
@@ -107,7 +186,7 @@ async fn resumes<S: Scenario>(mut scenario: S) {
     assert_eq!(again.ids().len(), 5, "ids are the same whenever they are heard");
 }
 
-async fn survives_dropped_calls<S: Scenario>(mut scenario: S) {
+async fn survives_dropped_calls<R: Remote>(mut scenario: R) {
     let published = scenario.publish(5);
     let mut connector = scenario.connector(None);
     let mut heard = Heard::default();
@@ -151,7 +230,7 @@ async fn honours_the_rate_limit<S: Scenario>(mut scenario: S) {
     assert!(pause >= WAIT, "the server asked for {WAIT:?} of silence and got {pause:?}");
 }
 
-async fn keeps_the_good_part<S: Scenario>(mut scenario: S) {
+async fn keeps_the_good_part<R: Remote>(mut scenario: R) {
     let mut published = scenario.publish(2);
     if !scenario.publish_garbage() {
         return;
@@ -164,11 +243,24 @@ async fn keeps_the_good_part<S: Scenario>(mut scenario: S) {
     assert!(!poison.origin.is_empty() && !poison.reason.is_empty() && !poison.payload.is_empty(), "{poison:?}");
 }
 
-async fn outlives_faults<S: Scenario>(mut scenario: S) {
+async fn outlives_faults<R: Remote>(mut scenario: R) {
+    let mut connector = scenario.connector(None);
+    for fault in scenario.faults() {
+        scenario.fail(fault);
+        let error = next(connector.as_mut()).await.expect_err(fault);
+        assert!(error.retry_after.is_some(), "after {fault}, trying again makes sense: {error:?}");
+        scenario.heal();
+        let published = scenario.publish(1);
+        hear(connector.as_mut(), &published).await;
+    }
+}
+
+/// The faults of an HTTP server.
+fn http_faults() -> Vec<(&'static str, Answer)> {
     let page = || Answer::ok(vec![b'<'; 4096]);
     // The start of a gzip stream (RFC 1952) that goes on as rubbish.
     let damaged = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xff; 64]].concat();
-    let faults = [
+    vec![
         ("500", Answer::status(500)),
         ("HTML", Answer::ok("<!doctype html><html><body>Sign in</body></html>").header("content-type", "text/html")),
         ("nothing", Answer::ok("")),
@@ -178,19 +270,10 @@ async fn outlives_faults<S: Scenario>(mut scenario: S) {
         ("silence", Answer::silence()),
         ("a slow drip", page().drip(Duration::from_millis(100))),
         ("a redirect loop", Answer::redirect(302, "/loop")),
-    ];
-    let mut connector = scenario.connector(None);
-    for (name, fault) in faults {
-        scenario.server().fail(fault);
-        let error = next(connector.as_mut()).await.expect_err(name);
-        assert!(error.retry_after.is_some(), "after {name}, trying again makes sense: {error:?}");
-        scenario.server().heal();
-        let published = scenario.publish(1);
-        hear(connector.as_mut(), &published).await;
-    }
+    ]
 }
 
-async fn hears_edits_and_deletions<S: Scenario>(mut scenario: S) {
+async fn hears_edits_and_deletions<R: Remote>(mut scenario: R) {
     let published = scenario.publish(3);
     let mut connector = scenario.connector(None);
     let mut heard = hear(connector.as_mut(), &published).await;

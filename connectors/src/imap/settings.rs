@@ -1,0 +1,296 @@
+//! Settings of an `imap` source, checked.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+
+use crate::contract::BuildError;
+use crate::secret::Secret;
+use crate::settings::read;
+
+const DEFAULT_POLL: Duration = Duration::from_secs(60);
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
+/// A server may end a connection that was idle for 30 minutes; IDLE is to be renewed before 29
+/// (RFC 2177, section 3), and it is at every poll.
+const LONGEST_POLL: Duration = Duration::from_secs(28 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_BACKFILL: u32 = 100;
+const DEFAULT_MAX_SIZE: usize = 25_000_000;
+/// Mails are held in memory while they are read.
+const LARGEST_MAX_SIZE: usize = 256_000_000;
+
+/// The settings as written; see the [module](super) for what they mean.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    host: Option<String>,
+    port: Option<u16>,
+    security: Option<Security>,
+    #[serde(default)]
+    allow_plaintext: bool,
+    ca_file: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    folders: Option<Vec<String>>,
+    #[serde(default)]
+    sent: Vec<String>,
+    poll: Option<String>,
+    timeout: Option<String>,
+    backfill: Option<u32>,
+    max_size: Option<String>,
+}
+
+/// How the connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Security {
+    /// TLS from the first byte (RFC 8314).
+    Tls,
+    /// TLS after the greeting; without it, nothing is said.
+    Starttls,
+    /// None.
+    None,
+}
+
+/// A mailbox and how it is listened to.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) security: Security,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) user: String,
+    pub(super) login: Login,
+    /// Folders to hear, the one that is watched with IDLE first.
+    pub(super) folders: Vec<Folder>,
+    pub(super) poll: Duration,
+    pub(super) timeout: Duration,
+    /// How many of the newest mails of each folder the first look takes.
+    pub(super) backfill: u32,
+    /// Bytes from which on only the beginning of a mail is read.
+    pub(super) max_size: usize,
+}
+
+/// How to log in. The references are resolved at every login, because tokens are renewed.
+#[derive(Debug, Clone)]
+pub(super) enum Login {
+    Password(String),
+    /// An OAuth 2.0 access token, for XOAUTH2.
+    Token(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folder {
+    pub(super) name: String,
+    /// Its mails are the brand's own.
+    pub(super) is_sent: bool,
+}
+
+impl Settings {
+    /// Checks the settings of a configured source.
+    pub(super) fn new(table: toml::Table) -> Result<Self, BuildError> {
+        let raw: Raw = read(table)?;
+        let host = raw.host.filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("host", "is missing: which server, for example `imap.example.org`?"))?;
+        let user = raw.user.filter(|user| !user.is_empty());
+        let user = user.ok_or_else(|| wrong("user", "is missing: whose mailbox is it?"))?;
+        let security = raw.security.unwrap_or(Security::Tls);
+        if security == Security::None && !is_loopback(&host) && !raw.allow_plaintext {
+            let reason = "would send the password and every mail readable over the network: use \"tls\" or \"starttls\"; \
+                          where the way is protected otherwise, set `allow_plaintext = true`";
+            return Err(wrong("security", reason));
+        }
+        let login = match (raw.password, raw.token) {
+            (Some(reference), None) => Login::Password(secret("password", reference)?),
+            (None, Some(reference)) => Login::Token(secret("token", reference)?),
+            (None, None) => {
+                return Err(wrong("password", "is missing: set it, or `token`, as `env:NAME` or `file:PATH`"));
+            }
+            (Some(_), Some(_)) => return Err(wrong("token", "and `password` are both set: only one can be used")),
+        };
+        Ok(Self {
+            host,
+            port: raw.port.unwrap_or(if security == Security::Tls { 993 } else { 143 }),
+            security,
+            tls: Arc::new(tls(raw.ca_file.as_deref())?),
+            user,
+            login,
+            folders: folders(raw.folders, raw.sent)?,
+            poll: duration("poll", raw.poll, DEFAULT_POLL, SHORTEST_POLL..=LONGEST_POLL)?,
+            timeout: duration("timeout", raw.timeout, DEFAULT_TIMEOUT, SHORTEST_POLL..=Duration::from_secs(600))?,
+            backfill: raw.backfill.unwrap_or(DEFAULT_BACKFILL),
+            max_size: size("max_size", raw.max_size)?,
+        })
+    }
+
+    /// The mailbox's own address, where that can be known.
+    pub(super) fn address(&self) -> Option<String> {
+        self.user.contains('@').then(|| self.user.to_lowercase())
+    }
+}
+
+/// The mailbox's own address in the settings of a file that is only read: none of them is needed.
+pub(super) fn own_address(table: toml::Table) -> Result<Option<String>, BuildError> {
+    let raw: Raw = read(table)?;
+    Ok(raw.user.filter(|user| user.contains('@')).map(|user| user.to_lowercase()))
+}
+
+fn wrong(path: &str, reason: &str) -> BuildError {
+    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Checks that a secret can be had, so that a missing one is found before anything starts.
+fn secret(path: &str, reference: String) -> Result<String, BuildError> {
+    Secret::resolve(&reference).map_err(|reason| wrong(path, &reason))?;
+    Ok(reference)
+}
+
+fn folders(heard: Option<Vec<String>>, sent: Vec<String>) -> Result<Vec<Folder>, BuildError> {
+    let heard = heard.unwrap_or_else(|| vec!["INBOX".to_owned()]);
+    let named = |list: Vec<String>, key: &'static str, is_sent: bool| {
+        let path = move |index: usize| format!("{key}[{index}]");
+        list.into_iter().enumerate().map(move |(index, name)| (path(index), Folder { name, is_sent }))
+    };
+    let mut folders: Vec<Folder> = Vec::new();
+    for (path, folder) in named(heard, "folders", false).chain(named(sent, "sent", true)) {
+        if folder.name.is_empty() || folder.name.contains(char::is_control) {
+            return Err(wrong(&path, "is not the name of a folder"));
+        }
+        if folders.iter().any(|other| other.name == folder.name) {
+            return Err(wrong(&path, &format!("`{}` is there twice", folder.name)));
+        }
+        folders.push(folder);
+    }
+    if folders.is_empty() { Err(wrong("folders", "is empty: name at least one folder")) } else { Ok(folders) }
+}
+
+fn duration(
+    path: &str,
+    text: Option<String>,
+    default: Duration,
+    allowed: std::ops::RangeInclusive<Duration>,
+) -> Result<Duration, BuildError> {
+    let Some(text) = text else { return Ok(default) };
+    let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = duration.ok_or_else(|| wrong(path, &format!("`{text}` is no duration; write `30s` or `5m`")))?;
+    if allowed.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(wrong(path, &format!("{duration:?} is not between {:?} and {:?}", allowed.start(), allowed.end())))
+    }
+}
+
+/// A number of bytes: `500KB`, `25MB`, `20MiB`.
+fn size(path: &str, text: Option<String>) -> Result<usize, BuildError> {
+    let Some(text) = text else { return Ok(DEFAULT_MAX_SIZE) };
+    let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let unit = match text.trim().get(digits.len()..).map(str::trim) {
+        Some("" | "B") => 1,
+        Some("KB" | "kB") => 1000,
+        Some("MB") => 1_000_000,
+        Some("KiB") => 1 << 10,
+        Some("MiB") => 1 << 20,
+        _ => 0,
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
+    let bytes = bytes.ok_or_else(|| wrong(path, &format!("`{text}` is no size; write `25MB` or `512KiB`")))?;
+    if bytes > LARGEST_MAX_SIZE {
+        return Err(wrong(path, &format!("`{text}` is too much: a mail is held in memory; at most 256MB")));
+    }
+    Ok(bytes)
+}
+
+/// TLS that trusts Mozilla's authorities, or only those in `ca_file`.
+fn tls(ca_file: Option<&str>) -> Result<ClientConfig, BuildError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let unusable = |reason: String| wrong("ca_file", &format!("`{path}` cannot be used: {reason}"));
+            let certificates =
+                CertificateDer::pem_file_iter(Path::new(path)).map_err(|error| unusable(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+                roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(unusable("it holds no certificate in PEM form".to_owned()));
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder =
+        builder.with_safe_default_protocol_versions().map_err(|error| wrong("security", &error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn error(settings: &str) -> String {
+        Settings::new(settings.parse().unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "s3cret").unwrap();
+        let login = format!("host = 'mail.example'\nuser = 'care'\npassword = 'file:{}'\n", secret.path().display());
+        let wrong = [
+            "",
+            "host = 'mail.example'",
+            "host = 'mail.example'\nuser = 'care'",
+            "host = 'mail.example'\nuser = 'care'\npassword = 'hunter2'",
+            "host = 'mail.example'\nuser = 'care'\nfolder = 'INBOX'",
+        ];
+        let mut shown: Vec<String> = wrong.into_iter().map(error).collect();
+        for rest in [
+            "security = 'none'",
+            "security = 'ssl'",
+            "token = 'env:HOME'",
+            "folders = []",
+            "folders = ['INBOX', 'A']\nsent = ['A']",
+            "poll = '29m'",
+            "poll = 'often'",
+            "max_size = '25 apples'",
+            "max_size = '1000000MB'",
+            "ca_file = '/no/such/file'",
+        ] {
+            shown.push(error(&format!("{login}{rest}")));
+        }
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+
+    #[test]
+    fn defaults_are_safe() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "s3cret").unwrap();
+        let login = format!("user = 'Care@Acme.example'\npassword = 'file:{}'\n", secret.path().display());
+        let settings = Settings::new(format!("host = 'mail.example'\n{login}").parse().unwrap()).unwrap();
+        assert_eq!((settings.security, settings.port), (Security::Tls, 993));
+        assert_eq!(settings.address().as_deref(), Some("care@acme.example"));
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        for (host, rest) in
+            [("127.0.0.1", ""), ("localhost", ""), ("::1", ""), ("mail.example", "allow_plaintext = true")]
+        {
+            let settings = format!("host = '{host}'\nsecurity = 'none'\n{login}{rest}");
+            assert_eq!(Settings::new(settings.parse().unwrap()).unwrap().port, 143);
+        }
+        assert_eq!(size("max_size", Some("2 MiB".to_owned())).unwrap(), 2 << 20);
+    }
+}
