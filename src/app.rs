@@ -9,6 +9,7 @@ use hearken_connectors::registry::{self, Context};
 use hearken_connectors::{BuildError, Connector, ConnectorError, Cursor, http};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{self, Api};
 use crate::config::{self, Config, ConfigError, LogKind};
 use crate::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::eventlog::kafka::{KafkaLog, KafkaOptions};
@@ -213,6 +214,7 @@ pub struct App {
     log: Arc<dyn EventLog>,
     listening: Vec<Arc<Source>>,
     supervisor: Supervisor,
+    stop: CancellationToken,
     open_store: Option<OpenStore>,
 }
 
@@ -228,9 +230,10 @@ impl App {
         let log = open_log(config).await?;
         let open_store = if roles.score || roles.serve { Some(OpenStore::open(config).await?) } else { None };
         let store = open_store.as_ref().map(|open| open.store.clone());
-        let supervisor = Supervisor::new(stop);
+        let supervisor = Supervisor::new(stop.clone());
         let board = supervisor.board();
-        let mut app = Self { board, store, address: None, log, listening: Vec::new(), supervisor, open_store };
+        let listening = Vec::new();
+        let mut app = Self { board, store, address: None, log, listening, supervisor, stop, open_store };
 
         if let Some(store) = app.store.clone().filter(|_| roles.score) {
             let publish = matches!(config.log.kind, LogKind::Kafka(_));
@@ -273,8 +276,12 @@ impl App {
         listener.set_nonblocking(true).map_err(cannot)?;
         self.address = Some(listener.local_addr().map_err(cannot)?);
         let listener = Arc::new(listener);
-        let pages = web::Pages { store, board: self.board.clone(), log: self.log.clone() };
-        self.supervisor.spawn("web", move |stop| web::serve(listener.clone(), pages.clone(), stop));
+        let api = Api::new(store, self.log.clone(), self.board.clone(), api::Limits::default(), self.stop.clone());
+        let api = api.map_err(cannot)?;
+        self.supervisor.spawn("web", move |stop| {
+            let (listener, api) = (listener.clone(), api.clone());
+            async move { web::serve(listener, api, stop).await }
+        });
         Ok(())
     }
 

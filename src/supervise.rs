@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// The first wait after a failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 const HEALTHY_AFTER: Duration = Duration::from_secs(120);
 
 /// What a task is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TaskState {
     /// Working.
@@ -33,6 +34,7 @@ pub enum TaskState {
         /// Why it failed.
         error: String,
         /// When it starts again.
+        #[schema(value_type = String, format = DateTime)]
         until: Timestamp,
     },
     /// Failed in a way that only the operator can mend.
@@ -45,12 +47,13 @@ pub enum TaskState {
 }
 
 /// One task as `hearken status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskStatus {
     /// What it is doing now.
     #[serde(flatten)]
     pub state: TaskState,
     /// Since when.
+    #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
     /// How often it was started again.
     pub restarts: u64,

@@ -3,6 +3,7 @@
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CLICKHOUSE_CONNECT_VERSION=1.12.0
+SCHEMATHESIS_VERSION=4.32.5
 
 # Installs a cargo command in the given version; a debug build, because it is used for seconds and
 # built for minutes.
@@ -36,6 +37,24 @@ sys.exit(clickhouse_connect.__version__ != '$CLICKHOUSE_CONNECT_VERSION')" 2>/de
     echo "installing clickhouse-connect $CLICKHOUSE_CONNECT_VERSION in $venv"
     if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"; }; then
         manual_step "python3 -m venv $venv && $venv/bin/pip install clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"
+        return 1
+    fi
+}
+
+# Installs Schemathesis into $HEARKEN_HOME/python, which holds the HTTP API against its OpenAPI document.
+install_schemathesis() {
+    local venv
+    venv="$(hearken_home)/python"
+    if "$venv/bin/python" -c "
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version('schemathesis') != '$SCHEMATHESIS_VERSION')" 2>/dev/null; then
+        echo "schemathesis $SCHEMATHESIS_VERSION is installed in $venv"
+        return 0
+    fi
+    echo "installing schemathesis $SCHEMATHESIS_VERSION in $venv"
+    if ! { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } ||
+        ! "$venv/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"; then
+        manual_step "python3 -m venv $venv && $venv/bin/pip install schemathesis==$SCHEMATHESIS_VERSION"
         return 1
     fi
 }

@@ -24,7 +24,7 @@ enum Role {
     Listen,
     /// Event log through scoring into the store.
     Score,
-    /// The local web address.
+    /// The web address: API and pages.
     Serve,
 }
 
@@ -35,7 +35,12 @@ impl Run {
         let stop = stop_on_signal();
         let app = App::start(&config, self.roles(), stop.clone()).await?;
         if let Some(address) = app.address {
-            tracing::info!(%address, "listening; the pages are at http://{address}/");
+            tracing::info!(%address, "listening; the pages are at http://{address}/, the API at http://{address}/api/v1/");
+            if !address.ip().is_loopback() {
+                tracing::warn!(
+                    "other machines are answered only with a token: `hearken token create`; put TLS in front"
+                );
+            }
         }
         let done = tokio::select! {
             idle = app.idle(), if self.until_idle => idle.map_err(Failure::from),
