@@ -273,7 +273,9 @@ mod tests {
     #[test]
     fn numbers_have_to_be_finite_and_in_range() {
         for value in ["NaN", "inf", "2", "-1.01", "x", ""] {
-            let read = |params: &mut Params| drop(params.number("score", -1.0, 1.0));
+            let read = |params: &mut Params| {
+                let _ = params.number("score", -1.0, 1.0);
+            };
             assert_eq!(problems(&format!("score={value}"), read).len(), 1, "{value}");
         }
     }

@@ -7,34 +7,35 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::store::StoreError;
 
 /// What a refused request gets (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// Which kind of problem: `urn:hearken:problem:` and a name that stays.
     #[serde(rename = "type")]
     #[schema(example = "urn:hearken:problem:bad-parameters")]
     pub kind: String,
     /// The same in words.
-    pub title: String,
+    pub title: &'static str,
     /// The HTTP status, again.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is wrong with this request, and what to do.
     pub detail: String,
     /// The parameters that are wrong, all of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub parameters: Vec<BadParameter>,
     #[serde(skip)]
     headers: Headers,
 }
 
 /// A parameter that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BadParameter {
     /// Its name, as it was given.
     pub name: String,
@@ -45,15 +46,15 @@ pub struct BadParameter {
 /// What a refusal says beside its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Headers {
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
     challenge: Option<&'static str>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+    fn new(status: StatusCode, name: &str, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:hearken:problem:{name}"),
-            title: title.to_owned(),
+            title,
             status: status.as_u16(),
             detail: detail.into(),
             parameters: Vec::new(),
@@ -113,7 +114,7 @@ impl Problem {
 
     /// 429: too many requests.
     pub(crate) fn too_many_requests(after: Duration) -> Self {
-        let seconds = after.as_secs() + 1;
+        let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         let detail = format!("too many requests; wait {seconds} s and ask again");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "too many requests", detail);
         Self { headers: Headers { retry_after: Some(seconds), ..Headers::default() }, ..problem }
@@ -121,7 +122,7 @@ impl Problem {
 
     /// 503: not now.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        const LATER: u64 = 5;
+        const LATER: u32 = 5;
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible at the moment", detail);
         Self { headers: Headers { retry_after: Some(LATER), ..Headers::default() }, ..problem }
     }

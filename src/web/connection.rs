@@ -24,7 +24,7 @@ use crate::api::Peer;
 const CONNECTIONS: usize = 256;
 /// How long a client may take for the head of a request, and an idle connection stays open.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// The largest head of a request, in bytes, and the most headers in it.
+/// Bytes of a request's head after which no more are read, and the most headers in it.
 const HEAD: (usize, usize) = (64 << 10, 64);
 /// How long a client may take nothing of what is sent before the connection is closed.
 const STALL: Duration = Duration::from_secs(30);

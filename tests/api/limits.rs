@@ -68,7 +68,7 @@ async fn a_head_that_is_too_large_is_refused() {
     let Some(server) = server_with("api_head", Limits::default()).await else { return };
     let address = server.url("").strip_prefix("http://").unwrap().to_owned();
     for head in [
-        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-large: {}\r\n\r\n", "x".repeat(100_000)),
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-large: {}\r\n\r\n", "x".repeat(300_000)),
         format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x-many: 1\r\n".repeat(100)),
     ] {
         let mut stream = TcpStream::connect(&address).await.unwrap();
