@@ -1,17 +1,25 @@
 //! The main job from file to stored, as messages a second: the daemon itself, against the *bare pipe*
-//! (the same messages, parsed, logged and inserted, with no matching and no scoring) in the same run.
+//! (the same messages, parsed, logged and inserted, with no matching and no scoring) and against a stack
+//! in Python (`python_stack.py`, on Kafka and the same ClickHouse) in the same run; and how long a message
+//! takes from heard to queryable at 1,000 messages a second.
 //!
 //! `HEARKEN_TEST_DATA=... cargo bench --bench pipeline -- [MESSAGES]`; 1,000,000 unless said otherwise.
 //! The messages are the airlines' tweets, multiplied with distinct ids and authors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
 
-use std::io::{BufWriter, Write};
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesOrdered, StreamExt};
+use hearken::app::OpenStore;
+use hearken::config::{Config, Environment};
 use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::{Delivered, EventLog, Offsets, Topic};
 use hearken::ingest::{self, Source};
@@ -27,9 +35,14 @@ use tokio_util::sync::CancellationToken;
 
 const AIRLINES: [&str; 6] = ["americanair", "jetblue", "southwestair", "usairways", "united", "virginamerica"];
 const DEFAULT_MESSAGES: usize = 1_000_000;
-/// As in the pipeline itself.
-const BATCH: usize = 10_000;
-const DEPTH: usize = 3;
+/// Of a bare batch, and how many are in work at once.
+const BATCH: usize = 32_000;
+const DEPTH: usize = 2;
+/// Messages of the Python stack: its rate does not depend on their number, the patience of whoever waits does.
+const PYTHON_MESSAGES: usize = 200_000;
+/// Messages a second, and seconds, of the measurement of latency.
+const PACE: usize = 1_000;
+const SECONDS: usize = 30;
 
 #[tokio::main]
 async fn main() {
@@ -40,28 +53,38 @@ async fn main() {
     let count = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_MESSAGES);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("messages.jsonl");
-    multiply(&Path::new(&data).join("real/airline_tweets.jsonl"), &file, count);
+    let tweets = Path::new(&data).join("real/airline_tweets.jsonl");
+    multiply(&tweets, &file, count);
     println!("{count} messages, {:.0} bytes each", std::fs::metadata(&file).unwrap().len() as f64 / count as f64);
 
     stages(&file, count.min(200_000)).await;
     let bare = bare_pipe(&dir.path().join("bare"), &file, count).await;
     let whole = daemon(&dir.path().join("daemon"), &file, count);
     println!("end to end / bare pipe: {:.2}", whole / bare);
+    if let Some(python) = python_stack(dir.path(), &tweets).await {
+        println!("end to end / Python stack: {:.1}", whole / python);
+    }
+    latency(&dir.path().join("latency"), &tweets).await;
 }
 
 /// Writes the tweets as often as it takes, each copy with its own ids and authors.
 fn multiply(tweets: &Path, file: &Path, count: usize) {
-    let text = std::fs::read_to_string(tweets).unwrap();
-    let tweets: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut out = BufWriter::new(std::fs::File::create(file).unwrap());
-    for index in 0..count {
-        let mut tweet = tweets[index % tweets.len()].clone();
-        let copy = index / tweets.len();
-        tweet["id"] = format!("{}-{copy}", tweet["id"].as_str().unwrap()).into();
-        tweet["author"] = format!("{}{copy}", tweet["author"].as_str().unwrap()).into();
+    for tweet in copies(tweets).take(count) {
         writeln!(out, "{tweet}").unwrap();
     }
     out.flush().unwrap();
+}
+
+fn copies(tweets: &Path) -> impl Iterator<Item = serde_json::Value> {
+    let text = std::fs::read_to_string(tweets).unwrap();
+    let tweets: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (0..).map(move |index: usize| {
+        let (mut tweet, copy) = (tweets[index % tweets.len()].clone(), index / tweets.len());
+        tweet["id"] = format!("{}-{copy}", tweet["id"].as_str().unwrap()).into();
+        tweet["author"] = format!("{}{copy}", tweet["author"].as_str().unwrap()).into();
+        tweet
+    })
 }
 
 fn report(what: &str, count: usize, took: Duration) -> f64 {
@@ -119,13 +142,7 @@ async fn stages(file: &Path, count: usize) {
 
 /// Parse, log, insert: the same parts and the same concurrency, without matching and scoring.
 async fn bare_pipe(dir: &Path, file: &Path, count: usize) -> f64 {
-    let options = ChildOptions {
-        executable: env!("CARGO_BIN_EXE_hearken").into(),
-        data: dir.join("clickhouse"),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        library: None,
-    };
-    let child = ClickHouseChild::open(options).await.unwrap();
+    let child = clickhouse(dir).await;
     let store = Store::connect(StoreOptions {
         url: child.url(),
         user: child.user().to_owned(),
@@ -167,6 +184,16 @@ async fn bare_pipe(dir: &Path, file: &Path, count: usize) -> f64 {
     rate
 }
 
+async fn clickhouse(dir: &Path) -> ClickHouseChild {
+    let options = ChildOptions {
+        executable: env!("CARGO_BIN_EXE_hearken").into(),
+        data: dir.join("clickhouse"),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        library: None,
+    };
+    ClickHouseChild::open(options).await.unwrap()
+}
+
 async fn insert(store: Store, scorer: Arc<Scorer>, records: Vec<Delivered>) -> (Offsets, usize) {
     let offsets = Offsets::covering(&records);
     let nothing = Score {
@@ -192,46 +219,165 @@ async fn insert(store: Store, scorer: Arc<Scorer>, records: Vec<Delivered>) -> (
     (offsets, scored.len())
 }
 
-/// The daemon as a user runs it, from its start until everything is stored.
-fn daemon(dir: &Path, file: &Path, count: usize) -> f64 {
+/// An installation that follows or reads this file, with the airlines as brands.
+fn installation(dir: &Path, file: &Path, settings: &str) -> std::path::PathBuf {
     std::fs::create_dir_all(dir).unwrap();
-    let config = dir.join("hearken.toml");
     let mut text = format!("data_dir = {:?}\n[serve]\nlisten = \"127.0.0.1:0\"\n", dir.join("data"));
     for airline in AIRLINES {
         text += &format!("[[brand]]\nname = \"{airline}\"\nhandles = [\"{airline}\"]\n");
     }
     text += &format!(
-        "[source.tweets]\nchannel = \"file\"\npath = {file:?}\n[source.tweets.set]\nchannel = \"twitter\"\n\
-         [source.tweets.fields]\nid = \"id\"\ntext = \"text\"\npublished_at = \"created_at\"\n\
-         author.handle = \"author\"\nengagement.reposts = \"retweet_count\"\n"
+        "[source.tweets]\nchannel = \"file\"\npath = {file:?}\n{settings}\n[source.tweets.set]\n\
+         channel = \"twitter\"\n[source.tweets.fields]\nid = \"id\"\ntext = \"text\"\n\
+         published_at = \"created_at\"\nauthor.handle = \"author\"\nengagement.reposts = \"retweet_count\"\n"
     );
+    let config = dir.join("hearken.toml");
     std::fs::write(&config, text).unwrap();
-    let start = Instant::now();
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_hearken"))
-        .arg("--config")
-        .arg(&config)
-        .args(["run", "--until-idle"])
-        .env("HEARKEN_LOG", "error")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut resident = 0;
+    config
+}
+
+fn hearken(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearken"));
+    command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// The daemon as a user runs it, from when it listens until everything is stored.
+fn daemon(dir: &Path, file: &Path, count: usize) -> f64 {
+    let config = installation(dir, file, "");
+    let mut daemon = hearken(&config).args(["run", "--until-idle"]).stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(daemon.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let (mut listening, mut stored) = (None, None);
+        for line in log.lines().map_while(Result::ok) {
+            if line.contains("\"listening;") {
+                listening = Some(Instant::now());
+            } else if line.contains("\"stopping:") {
+                stored = Some(Instant::now());
+            }
+        }
+        stored.unwrap() - listening.unwrap()
+    });
+    let (mut resident, mut seconds, mut store_seconds) = (0, 0.0_f64, 0.0_f64);
     let status = loop {
-        resident = resident.max(peak_memory(&daemon));
+        resident = resident.max(peak_memory(daemon.id()));
+        seconds = seconds.max(processor_seconds(daemon.id()));
+        let children = children(daemon.id());
+        store_seconds = store_seconds.max(children.into_iter().map(processor_seconds).sum());
         if let Some(status) = daemon.try_wait().unwrap() {
             break status;
         }
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(status.success(), "the daemon ended with {status}");
-    let rate = report("end to end, start included", count, start.elapsed());
+    let rate = report("end to end", count, reader.join().unwrap());
     println!("{:<28} {:>12} MiB", "daemon, most resident", resident / 1024);
+    let each = |seconds: f64| seconds * 1e6 / count as f64;
+    println!("{:<28} {:>12.1} us of processor a message", "daemon", each(seconds));
+    println!("{:<28} {:>12.1} us of processor a message", "ClickHouse", each(store_seconds));
     rate
 }
 
+/// What a user would write instead, on a broker of its own.
+async fn python_stack(dir: &Path, tweets: &Path) -> Option<f64> {
+    let python = support::hearken_home().join("python/bin/python");
+    let mut probe = Command::new(&python);
+    probe.args(["-c", "import confluent_kafka, vaderSentiment, clickhouse_connect"]).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        println!("Python stack: not run: script/bootstrap --bench installs it");
+        return None;
+    }
+    let broker = support::kafka::Broker::start().await?;
+    let child = clickhouse(&dir.join("python")).await;
+    let file = dir.join("python.jsonl");
+    multiply(tweets, &file, PYTHON_MESSAGES);
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python_stack.py");
+    let output = Command::new(python)
+        .arg(stack)
+        .arg(file)
+        .args([&PYTHON_MESSAGES.to_string(), &broker.bootstrap, &child.url()])
+        .env("CLICKHOUSE_USER", child.user())
+        .env("CLICKHOUSE_PASSWORD", child.password().expose())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "the Python stack ended with {}", output.status);
+    child.stop().await;
+    let rate: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    println!("{:<28} {rate:>12.0} messages/s", "Python stack");
+    Some(rate)
+}
+
+/// From heard (`observed_at`) until a query on `mentions` finds it, at a steady pace, seen by asking all the time.
+async fn latency(dir: &Path, tweets: &Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    let file = dir.join("followed.jsonl");
+    let mut followed = std::fs::File::create(&file).unwrap();
+    let config = installation(dir, &file, "follow = true");
+    let mut daemon = hearken(&config).arg("run").env("HEARKEN_LOG", "error").spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    let store = OpenStore::open(&Config::load(&config, &Environment::of_process()).unwrap()).await.unwrap();
+    let total = PACE * SECONDS;
+    let lines: Vec<String> = copies(tweets).take(total).map(|tweet| format!("{tweet}\n")).collect();
+    let writer = std::thread::spawn(move || {
+        let start = Instant::now();
+        for (index, lines) in lines.chunks(PACE / 20).enumerate() {
+            let due = Duration::from_millis(50 * index as u64);
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
+            followed.write_all(lines.concat().as_bytes()).unwrap();
+        }
+    });
+    // Messages by the time at which they were heard.
+    let mut seen: HashMap<i64, usize> = HashMap::new();
+    let mut waits: Vec<i64> = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(2 * SECONDS as u64);
+    while waits.len() < total && Instant::now() < deadline {
+        let from = seen.keys().max().map_or(0, |last| last - 5_000);
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(observed_at) AS heard, uniqExact(message_id) FROM mentions
+             WHERE observed_at >= fromUnixTimestamp64Milli({from}) GROUP BY heard"
+        );
+        let answer = store.store.sql(&sql, "TabSeparated").unwrap();
+        let answer: Vec<u8> = answer.map(|chunk| chunk.unwrap()).collect::<Vec<_>>().await.concat();
+        let now = Timestamp::now().as_millisecond();
+        for line in String::from_utf8(answer).unwrap().lines() {
+            let (heard, count) = line.split_once('\t').unwrap();
+            let (heard, count): (i64, usize) = (heard.parse().unwrap(), count.parse().unwrap());
+            let known = seen.entry(heard).or_default();
+            waits.extend(std::iter::repeat_n(now - heard, count - *known));
+            *known = count;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    writer.join().unwrap();
+    assert_eq!(waits.len(), total, "messages are missing");
+    waits.sort_unstable();
+    let quantile = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
+    println!("heard to queryable at {PACE} messages/s: median {} ms, p99 {} ms", quantile(0.5), quantile(0.99));
+    let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+    daemon.wait().unwrap();
+}
+
 /// Peak resident memory of a process in KiB (Linux), without its children.
-fn peak_memory(process: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or(0)
+}
+
+/// Processor time of a process so far (Linux), without its children.
+fn processor_seconds(pid: u32) -> f64 {
+    /// Of `/proc/*/stat`, on every Linux.
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name in brackets: state is the first field, user and system time are the 12th and 13th.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_A_SECOND
+}
+
+/// Process ids of a process's children (Linux).
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }

@@ -1,6 +1,7 @@
 //! The composition root: the one place that names concrete backends and wires the parts together.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,6 +330,16 @@ impl App {
         true
     }
 
+    /// Tells how many of these records are stored, again and again; never returns.
+    async fn watch(&self, total: u64, progress: &mut dyn FnMut(u64, u64)) -> Infallible {
+        loop {
+            if let Ok(lag) = self.log.lag(pipeline::GROUP, &pipeline::TOPICS).await {
+                progress(total.saturating_sub(lag), total);
+            }
+            tokio::time::sleep(IDLE_CHECK).await;
+        }
+    }
+
     /// Waits until every task has finished what it has in hand, then closes log and store. To be
     /// called once the stop token is cancelled.
     pub async fn drain(self) -> Result<(), AppError> {
@@ -340,15 +351,22 @@ impl App {
     }
 }
 
-/// Scores everything in the log again, from the beginning, and returns when it is stored.
-pub async fn replay(config: &Config, stop: CancellationToken) -> Result<(), AppError> {
+/// Scores everything in the log again, from the beginning, and returns when it is stored. Tells now and then how
+/// many messages of how many are.
+pub async fn replay(
+    config: &Config,
+    stop: CancellationToken,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), AppError> {
     let log = open_log(config).await?;
     log.rewind(pipeline::GROUP, &pipeline::TOPICS).await?;
     log.rewind(ledger::GROUP, &ledger::TOPICS).await?;
+    let total = log.lag(pipeline::GROUP, &pipeline::TOPICS).await?;
     drop(log);
     let app = App::start(config, Roles { listen: false, score: true, serve: false }, stop.clone()).await?;
     let done = tokio::select! {
         idle = app.idle() => idle,
+        never = app.watch(total, progress) => match never {},
         () = stop.cancelled() => Ok(()),
     };
     stop.cancel();

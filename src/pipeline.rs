@@ -1,13 +1,15 @@
 //! The pipeline: event log -> brand match -> score -> store -> offset commit.
 //!
-//! Batches are scored and inserted concurrently, up to `DEPTH` at once, and committed in the order
-//! in which they were read: an offset is committed only when everything before it is on disk in the
-//! store. What is read twice after a crash collapses there by (brand, message id) and revision, so
-//! neither a crash nor a replay changes a figure.
+//! Records are scored in chunks, a few at once, and gathered in the order in which they were read. What
+//! has gathered is inserted as one part of the table: large ones when there is a backlog, because merging
+//! small parts is what costs ClickHouse most, and small ones at once when there is none. An offset is
+//! committed only when everything before it is on disk in the store. What is read twice after a crash
+//! collapses there by (brand, message id) and revision, so neither a crash nor a replay changes a figure.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use hearken_connectors::{Message, Poison};
 use jiff::Timestamp;
@@ -15,29 +17,35 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::eventlog::{Delivered, EventLog, Offsets, Topic};
+use crate::eventlog::{Delivered, EventLog, Offsets, Record, Topic};
 use crate::ledger::DeadLetter;
 use crate::mention::{Brands, Scored};
 use crate::query::{Matcher, Scratch};
 use crate::score::Scorer;
-use crate::store::Store;
+use crate::store::{EncodedMentions, Store};
 use crate::supervise::TaskError;
 
 /// Consumer group of the pipeline.
 pub const GROUP: &str = "hearken.scorer";
 /// Topics that it reads.
 pub const TOPICS: [Topic; 2] = [Topic::Messages, Topic::Backfill];
-/// Batches in work at once.
-const DEPTH: usize = 3;
-/// Most records in a batch.
-const BATCH: usize = 10_000;
-/// How long a batch may wait for more records: bounds the time from heard to queryable, and keeps
-/// the number of inserts low when messages trickle in.
+/// Most records of a chunk, scored on one thread.
+const CHUNK: usize = 4_000;
+/// Chunks being scored at once.
+const SCORING: usize = 2;
+/// Mentions are inserted when they are this large; at most that much is inserted while as much gathers.
+const INSERT_BYTES: usize = 16 << 20;
+/// How long a mention may wait to be inserted with others: bounds the time from heard to queryable, and
+/// keeps the number of inserts low when messages trickle in.
 const LINGER: Duration = Duration::from_millis(200);
+/// The same while there is a backlog.
+const BACKLOG_LINGER: Duration = Duration::from_secs(1);
+/// A read that returns this many records says that there is one.
+const BACKLOG: usize = CHUNK / 2;
 /// How long a read waits for records.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What every batch needs; shared by the batches in work.
+/// What every chunk needs; shared by the chunks in work.
 pub struct Pipeline {
     /// Where messages come from, and where dead letters go.
     pub log: Arc<dyn EventLog>,
@@ -56,53 +64,108 @@ pub struct Pipeline {
 /// Runs until told to stop; then finishes what is in work.
 pub async fn run(pipeline: Arc<Pipeline>, stop: CancellationToken) -> Result<(), TaskError> {
     let mut subscription = pipeline.log.subscribe(GROUP, &TOPICS).await.map_err(TaskError::retry)?;
-    let mut in_work: FuturesOrdered<JoinHandle<Result<Offsets, TaskError>>> = FuturesOrdered::new();
-    let mut waiting: Vec<Delivered> = Vec::new();
-    let mut oldest = Instant::now();
+    let mut scoring: FuturesOrdered<JoinHandle<Result<Gathered, TaskError>>> = FuturesOrdered::new();
+    let mut gathered = Gathered::default();
+    let mut inserting: Option<JoinHandle<Result<Offsets, TaskError>>> = None;
+    let (mut paused, mut stopping) = (false, false);
     loop {
-        let due = waiting.len() >= BATCH || (!waiting.is_empty() && oldest.elapsed() >= LINGER);
-        if due && in_work.len() < DEPTH {
-            let batch = std::mem::take(&mut waiting);
-            in_work.push_back(tokio::spawn(process(pipeline.clone(), batch)));
+        let finishing = stopping && scoring.is_empty();
+        let due = gathered.due().filter(|_| inserting.is_none());
+        if due.is_some_and(|due| finishing || due <= Instant::now()) {
+            inserting = Some(tokio::spawn(insert(pipeline.clone(), std::mem::take(&mut gathered))));
             continue;
         }
+        if finishing && inserting.is_none() {
+            return Ok(());
+        }
         // A full pipeline stays a member of its group: it goes on polling, and gets nothing.
-        if waiting.len() >= BATCH { subscription.pause() } else { subscription.resume() }.map_err(TaskError::retry)?;
-        let wait = if waiting.is_empty() { POLL } else { LINGER.saturating_sub(oldest.elapsed()) };
+        let full = scoring.len() >= SCORING || gathered.is_full();
+        if full != paused {
+            if full { subscription.pause() } else { subscription.resume() }.map_err(TaskError::retry)?;
+            paused = full;
+        }
         tokio::select! {
-            Some(done) = in_work.next() => {
-                let offsets = done.map_err(TaskError::retry)??;
+            Some(stored) = OptionFuture::from(inserting.as_mut()) => {
+                inserting = None;
+                let offsets = stored.map_err(TaskError::retry)??;
                 subscription.commit(&offsets).await.map_err(TaskError::retry)?;
             }
-            polled = subscription.poll(BATCH - waiting.len().min(BATCH), wait) => {
+            Some(chunk) = scoring.next() => gathered.add(chunk.map_err(TaskError::retry)??),
+            polled = subscription.poll(CHUNK, POLL), if !stopping => {
                 let records = polled.map_err(TaskError::retry)?;
-                if waiting.is_empty() {
-                    oldest = Instant::now();
+                if !records.is_empty() {
+                    scoring.push_back(tokio::spawn(score(pipeline.clone(), records)));
                 }
-                waiting.extend(records);
             }
-            () = stop.cancelled() => break,
+            Some(()) = OptionFuture::from(due.map(tokio::time::sleep_until)) => {}
+            () = stop.cancelled(), if !stopping => stopping = true,
         }
     }
-    while let Some(done) = in_work.next().await {
-        subscription.commit(&done.map_err(TaskError::retry)??).await.map_err(TaskError::retry)?;
-    }
-    Ok(())
 }
 
-/// Takes one batch all the way; returns the offsets that it covers.
-async fn process(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Offsets, TaskError> {
-    let offsets = Offsets::covering(&records);
-    let work = pipeline.clone();
-    let (scored, poison) = tokio::task::spawn_blocking(move || work.score(&records)).await.map_err(TaskError::retry)?;
-    let dead_letters = poison.iter().map(DeadLetter::record).collect::<Result<Vec<_>, _>>();
-    pipeline.log.append(Topic::DeadLetter, dead_letters.map_err(TaskError::retry)?).await.map_err(TaskError::retry)?;
-    pipeline.insert(&scored).await?;
-    if pipeline.publish {
-        let published = scored.iter().flat_map(|one| one.records(&pipeline.brands)).collect::<Result<Vec<_>, _>>();
-        pipeline.log.append(Topic::Mentions, published.map_err(TaskError::retry)?).await.map_err(TaskError::retry)?;
+/// Scored records that wait for the store, or are on their way into it.
+#[derive(Default)]
+struct Gathered {
+    offsets: Offsets,
+    mentions: EncodedMentions,
+    dead_letters: Vec<Record>,
+    published: Vec<Record>,
+    /// When the oldest of them was read.
+    since: Option<Instant>,
+    /// More is on its way.
+    backlog: bool,
+}
+
+impl Gathered {
+    fn add(&mut self, chunk: Self) {
+        self.offsets.extend(chunk.offsets);
+        self.mentions.append(chunk.mentions);
+        self.dead_letters.extend(chunk.dead_letters);
+        self.published.extend(chunk.published);
+        self.since = self.since.or(chunk.since);
+        self.backlog = chunk.backlog;
     }
-    Ok(offsets)
+
+    fn is_full(&self) -> bool {
+        self.mentions.bytes() >= INSERT_BYTES
+    }
+
+    /// When to insert; `None` while there is nothing.
+    fn due(&self) -> Option<Instant> {
+        let linger = match (self.is_full(), self.backlog) {
+            (true, _) => Duration::ZERO,
+            (false, true) => BACKLOG_LINGER,
+            (false, false) => LINGER,
+        };
+        self.since.map(|since| since + linger)
+    }
+}
+
+/// Scores a chunk, off the async threads.
+async fn score(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Gathered, TaskError> {
+    let since = Some(Instant::now());
+    let scored = tokio::task::spawn_blocking(move || {
+        let (scored, poison) = pipeline.score(&records);
+        let rows: Vec<_> = scored.iter().flat_map(|one| one.rows(&pipeline.brands, &pipeline.scorer)).collect();
+        let published = scored.iter().filter(|_| pipeline.publish).flat_map(|one| one.records(&pipeline.brands));
+        Ok::<_, serde_json::Error>(Gathered {
+            offsets: Offsets::covering(&records),
+            mentions: EncodedMentions::of(&rows),
+            dead_letters: poison.iter().map(DeadLetter::record).collect::<Result<_, _>>()?,
+            published: published.collect::<Result<_, _>>()?,
+            since,
+            backlog: records.len() >= BACKLOG,
+        })
+    });
+    scored.await.map_err(TaskError::retry)?.map_err(TaskError::retry)
+}
+
+/// Makes everything that has gathered durable; returns the offsets that it covers.
+async fn insert(pipeline: Arc<Pipeline>, gathered: Gathered) -> Result<Offsets, TaskError> {
+    pipeline.log.append(Topic::DeadLetter, gathered.dead_letters).await.map_err(TaskError::retry)?;
+    pipeline.insert(&gathered.mentions).await?;
+    pipeline.log.append(Topic::Mentions, gathered.published).await.map_err(TaskError::retry)?;
+    Ok(gathered.offsets)
 }
 
 impl Pipeline {
@@ -130,13 +193,12 @@ impl Pipeline {
     }
 
     /// Inserts until the store acknowledges; while it is away, the pipeline waits here.
-    async fn insert(&self, scored: &[Scored]) -> Result<(), TaskError> {
+    async fn insert(&self, mentions: &EncodedMentions) -> Result<(), TaskError> {
         /// The first and the longest pause between two tries.
         const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-        let rows: Vec<_> = scored.iter().flat_map(|one| one.rows(&self.brands, &self.scorer)).collect();
         let mut pause = PAUSE.0;
         loop {
-            match self.store.insert_mentions(&rows).await {
+            match self.store.insert_encoded(mentions).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "scoring waits: the store cannot be written");

@@ -28,16 +28,25 @@ impl Replay {
         hearken::telemetry::start(session.json.then_some(true));
         let config = session.config()?;
         let Some(path) = self.file else {
-            return Ok(app::replay(&config, stop_on_signal()).await?);
+            let bar = output::bar("scoring again", 0);
+            app::replay(&config, stop_on_signal(), &mut |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            })
+            .await?;
+            bar.finish_and_clear();
+            return Ok(());
         };
         let log = app::open_log(&config).await?;
         let file = std::fs::File::open(&path)
             .map_err(|error| Failure::data(format!("cannot read {}: {error}", path.display())))?;
+        let bar = output::bar("reading bytes", file.metadata().map_or(0, |file| file.len()));
         let mut records = Vec::new();
         let mut count = 0_u64;
         for (number, line) in std::io::BufReader::new(file).lines().enumerate() {
             let wrong = |error: String| Failure::data(format!("{}:{}: {error}", path.display(), number + 1));
             let line = line.map_err(|error| wrong(error.to_string()))?;
+            bar.inc(line.len() as u64 + 1);
             let message: Message = serde_json::from_str(&line).map_err(|error| wrong(describe(&error)))?;
             records.push(Record { key: message.id.0.as_bytes().to_vec(), value: line.into_bytes() });
             count += 1;
@@ -46,6 +55,7 @@ impl Replay {
             }
         }
         append(&*log, records).await?;
+        bar.finish_and_clear();
         output::text(&format!("{count} messages brought into the log; `hearken run` scores them\n"))
     }
 }

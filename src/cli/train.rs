@@ -19,6 +19,9 @@ pub(super) struct Train {
     /// Lexicon: lines of `word TAB valence`, -5 to 5.
     #[arg(long)]
     lexicon: Option<PathBuf>,
+    /// More texts to tell languages apart by, also languages without labels: lines of `language TAB text`.
+    #[arg(long)]
+    languages: Option<PathBuf>,
     /// Where the model is written.
     #[arg(long, short)]
     output: PathBuf,
@@ -31,7 +34,7 @@ impl Train {
     pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
         let bar = output::bar("training", 0);
         let options =
-            TrainOptions { sets: self.sets.clone(), lexicon: self.lexicon, name: self.name, ..TrainOptions::default() };
+            TrainOptions { sets: self.sets.clone(), lexicon: self.lexicon, languages: self.languages, name: self.name };
         let model = train(&options, &mut |progress| {
             bar.set_length(progress.total as u64);
             bar.set_position(progress.done as u64);

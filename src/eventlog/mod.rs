@@ -131,6 +131,14 @@ impl Offsets {
         }
         offsets
     }
+
+    /// Covers what either of them covers.
+    pub fn extend(&mut self, others: Self) {
+        for (partition, offset) in others.0 {
+            let last = self.0.entry(partition).or_default();
+            *last = offset.max(*last);
+        }
+    }
 }
 
 /// Why the log could not do what it was asked.

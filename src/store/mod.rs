@@ -58,6 +58,29 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
 }
 
+/// Mentions as they go over the wire: half the size of the rows, owned, ready to be sent again after an error.
+#[derive(Debug, Clone, Default)]
+pub struct EncodedMentions {
+    blocks: Vec<[Bytes; 2]>,
+}
+
+impl EncodedMentions {
+    /// Encodes rows.
+    pub fn of(rows: &[MentionRow<'_>]) -> Self {
+        Self { blocks: encode(rows) }
+    }
+
+    /// Their size.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().flatten().map(Bytes::len).sum()
+    }
+
+    /// Puts others behind these.
+    pub fn append(&mut self, mut others: Self) {
+        self.blocks.append(&mut others.blocks);
+    }
+}
+
 /// A store; cheap to clone, shared by all tasks.
 #[derive(Clone)]
 pub struct Store {
@@ -95,7 +118,12 @@ impl Store {
 
     /// Writes revisions of mentions; returns after the acknowledgement.
     pub async fn insert_mentions(&self, rows: &[MentionRow<'_>]) -> Result<(), StoreError> {
-        self.insert("writing mentions", rows).await
+        self.insert_encoded(&EncodedMentions::of(rows)).await
+    }
+
+    /// Writes encoded mentions in one insert; returns after the acknowledgement.
+    pub async fn insert_encoded(&self, mentions: &EncodedMentions) -> Result<(), StoreError> {
+        self.insert_blocks::<MentionRow<'_>>("writing mentions", &mentions.blocks).await
     }
 
     /// Writes coverage gaps; returns after the acknowledgement.
@@ -175,7 +203,12 @@ impl Store {
     }
 
     async fn insert<T: Columns>(&self, doing: &'static str, rows: &[T]) -> Result<(), StoreError> {
-        if rows.is_empty() {
+        self.insert_blocks::<T>(doing, &encode(rows)).await
+    }
+
+    /// One insert, which becomes one part of the table, however many blocks it has.
+    async fn insert_blocks<T: Columns>(&self, doing: &'static str, blocks: &[[Bytes; 2]]) -> Result<(), StoreError> {
+        if blocks.is_empty() {
             return Ok(());
         }
         let columns = Block::<T>::of(&[]).columns().join(", ");
@@ -186,10 +219,8 @@ impl Store {
             let insert = self.client.insert_formatted_with(sql);
             let insert = insert.with_setting("async_insert", "0").with_setting("optimize_on_insert", "0");
             let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(ACK_TIMEOUT));
-            for chunk in rows.chunks(BLOCK_ROWS) {
-                for bytes in Block::of(chunk).into_bytes() {
-                    insert.send(bytes).await?;
-                }
+            for bytes in blocks.iter().flatten() {
+                insert.send(bytes.clone()).await?;
             }
             insert.end().await
         };
@@ -200,6 +231,10 @@ impl Store {
     fn outside_database(&self) -> Self {
         Self { client: self.client.clone().with_database("system"), ..self.clone() }
     }
+}
+
+fn encode<T: Columns>(rows: &[T]) -> Vec<[Bytes; 2]> {
+    rows.chunks(BLOCK_ROWS).map(|chunk| Block::of(chunk).into_bytes()).collect()
 }
 
 async fn within<T>(

@@ -57,17 +57,22 @@ pub fn url() -> Option<String> {
     Some(format!("http://{}", server()?.address))
 }
 
-/// A store in a database of its own, with no schema yet; `None` where there is no ClickHouse.
-pub fn bare_store(database: &str) -> Option<Store> {
+/// How to reach a database of its own; `None` where there is no ClickHouse.
+pub fn options(database: &str) -> Option<StoreOptions> {
     let server = server()?;
-    Some(Store::connect(StoreOptions {
+    Some(StoreOptions {
         url: format!("http://{}", server.address),
         user: server.access.owner.user.clone(),
         password: Some(server.access.owner.password.clone()),
         database: database.to_owned(),
         durable: true,
         cluster: None,
-    }))
+    })
+}
+
+/// A store in a database of its own, with no schema yet; `None` where there is no ClickHouse.
+pub fn bare_store(database: &str) -> Option<Store> {
+    Some(Store::connect(options(database)?))
 }
 
 /// A store in a database of its own, ready for rows.

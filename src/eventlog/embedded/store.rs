@@ -24,7 +24,7 @@ const MIB: u64 = 1 << 20;
 /// For index blocks and recently read batches.
 const CACHE_BYTES: u64 = 16 * MIB;
 /// A memtable is flushed when it is larger; up to four of them may be in memory.
-const MEMTABLE_BYTES: u64 = 16 * MIB;
+const MEMTABLE_BYTES: u64 = 8 * MIB;
 /// Of `positions`, `latest` and `meta`, which are small.
 const SMALL_MEMTABLE_BYTES: u64 = MIB;
 /// Journals are deleted once all they hold is flushed, and forced to be beyond this size.
