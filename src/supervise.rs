@@ -91,6 +91,20 @@ pub struct Supervisor {
     stop: CancellationToken,
 }
 
+/// One started task.
+pub struct Task {
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Task {
+    /// Asks this task alone to stop, and waits until it has finished what it has in hand.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
 /// A view of all tasks' states that outlives borrowing the supervisor.
 #[derive(Clone)]
 pub struct Board(States);
@@ -99,6 +113,11 @@ impl Board {
     /// Every task by name.
     pub fn snapshot(&self) -> BTreeMap<String, TaskStatus> {
         lock(&self.0).clone()
+    }
+
+    /// Takes a task that has ended for good off the board.
+    pub fn forget(&self, task: &str) {
+        lock(&self.0).remove(task);
     }
 }
 
@@ -115,16 +134,19 @@ impl Supervisor {
 
     /// Starts a task. `start` makes a fresh future for each try; the future ends with `Ok` when its
     /// work is done or when the token that it was given is cancelled. A panic counts as a failure.
-    pub fn spawn<Start, Work>(&mut self, name: impl Into<String>, mut start: Start)
+    pub fn spawn<Start, Work>(&mut self, name: impl Into<String>, mut start: Start) -> Task
     where
         Start: FnMut(CancellationToken) -> Work + Send + 'static,
         Work: Future<Output = Result<(), TaskError>> + Send + 'static,
     {
         let name = name.into();
         let status = StatusLine { name: name.clone(), states: self.states.clone() };
-        let stop = self.stop.clone();
+        let stop = self.stop.child_token();
+        let task = Task { stop: stop.clone(), ended: CancellationToken::new() };
+        let ended = task.ended.clone().drop_guard();
         status.set(TaskState::Running);
         self.tasks.spawn(async move {
+            let _ended = ended;
             let mut backoff = FIRST_BACKOFF;
             loop {
                 let started = Instant::now();
@@ -151,6 +173,7 @@ impl Supervisor {
                 status.restarted();
             }
         });
+        task
     }
 
     /// Waits until every task has ended, of itself or because of the stop token; after a stop, no
@@ -269,5 +292,25 @@ mod tests {
         supervisor.spawn("stubborn", |_| std::future::pending());
         stop.cancel();
         assert_eq!(supervisor.drain(Duration::from_secs(5)).await, ["stubborn"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_can_be_stopped_alone() {
+        let stop = CancellationToken::new();
+        let mut supervisor = Supervisor::new(stop.clone());
+        let board = supervisor.board();
+        let polite = |stop: CancellationToken| async move {
+            stop.cancelled().await;
+            Ok(())
+        };
+        let first = supervisor.spawn("first", polite);
+        supervisor.spawn("second", polite);
+        first.stop().await;
+        assert_eq!(board.snapshot()["first"].state, TaskState::Finished);
+        assert_eq!(board.snapshot()["second"].state, TaskState::Running);
+        board.forget("first");
+        assert_eq!(board.snapshot().len(), 1);
+        stop.cancel();
+        assert!(supervisor.drain(Duration::from_secs(5)).await.is_empty());
     }
 }

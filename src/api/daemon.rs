@@ -52,6 +52,20 @@ pub(super) async fn status(
     }))
 }
 
+impl Api {
+    /// What the daemon counts, as text for Prometheus. Needs the role `admin` for all brands.
+    pub(crate) async fn metrics(&self, caller: &Caller) -> Result<String, Problem> {
+        caller.operates()?;
+        let mut lags = Vec::new();
+        for (group, topics) in [(pipeline::GROUP, pipeline::TOPICS), (ledger::GROUP, ledger::TOPICS)] {
+            if let Ok(lag) = self.log.lag(group, &topics).await {
+                lags.push((group, lag));
+            }
+        }
+        Ok(self.metrics.encode(&self.board.snapshot(), &lags))
+    }
+}
+
 /// That all is well.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {

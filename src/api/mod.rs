@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::eventlog::EventLog;
+use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::supervise::Board;
 
@@ -89,6 +90,7 @@ pub struct Parts {
     pub(crate) store: Store,
     log: Arc<dyn EventLog>,
     board: Board,
+    metrics: Metrics,
     tokens: Tokens,
     rate: RateLimit,
     limits: Limits,
@@ -113,6 +115,7 @@ impl Api {
         store: Store,
         log: Arc<dyn EventLog>,
         board: Board,
+        metrics: Metrics,
         limits: Limits,
         stop: CancellationToken,
     ) -> Result<Self, std::io::Error> {
@@ -121,6 +124,7 @@ impl Api {
             store,
             log,
             board,
+            metrics,
             tokens,
             rate: RateLimit::new(limits.requests_per_second, limits.burst),
             in_work: Semaphore::new(limits.in_work),

@@ -13,6 +13,7 @@ mod run;
 mod score;
 mod sql;
 mod status;
+mod systemd;
 mod token;
 mod train;
 

@@ -144,6 +144,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it says the same, wherever in the file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.channel, &self.settings) == (&other.name, &other.channel, &other.settings)
+    }
+
     /// Says where in the configuration the connector's complaint belongs.
     pub fn problem(&self, error: &BuildError) -> Diagnostic {
         let (path, message) = match error {
@@ -157,6 +162,18 @@ impl Source {
 }
 
 impl Config {
+    /// The first key of `other` that differs and cannot be taken over by a running daemon.
+    pub fn needs_restart(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("data_dir", self.data_dir != other.data_dir),
+            ("log", self.log != other.log),
+            ("store", self.store != other.store),
+            ("serve", self.serve != other.serve),
+        ]
+        .into_iter()
+        .find_map(|(key, differs)| differs.then_some(key))
+    }
+
     /// Reads and validates a file.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let name = path.display().to_string();

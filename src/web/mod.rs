@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, Caller, Problem};
+use crate::metrics;
 use crate::report::{self, Report};
 use crate::supervise::TaskError;
 use crate::views::Filter;
@@ -27,7 +29,10 @@ pub async fn serve(listener: Arc<std::net::TcpListener>, api: Api, stop: Cancell
 
 /// API and pages, apart from any socket.
 pub fn router(api: Api) -> Router {
-    api::router(api, Router::new().route("/", get(front)).route("/report.json", get(json)))
+    api::router(
+        api,
+        Router::new().route("/", get(front)).route("/report.json", get(json)).route("/metrics", get(metrics)),
+    )
 }
 
 async fn front(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
@@ -36,6 +41,11 @@ async fn front(State(api): State<Api>, caller: Caller) -> Result<Response, Probl
 
 async fn json(State(api): State<Api>, caller: Caller) -> Result<Json<Report>, Problem> {
     Ok(Json(whole_report(&api, &caller).await?))
+}
+
+/// What the daemon counts, for Prometheus; for those who may see how the whole daemon is doing.
+async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], api.metrics(&caller).await?).into_response())
 }
 
 /// The report of what the caller may see.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hearken::api::{Api, Limits, Role, Token};
 use hearken::eventlog::memory::MemoryLog;
+use hearken::metrics::Metrics;
 use hearken::store::Store;
 use hearken::store::rows::MentionRow;
 use hearken::supervise::Supervisor;
@@ -38,7 +39,8 @@ pub async fn server_with(database: &str, limits: Limits) -> Option<Server> {
 pub fn serve(store: Store, limits: Limits) -> Server {
     let stop = CancellationToken::new();
     let board = Supervisor::new(stop.clone()).board();
-    let api = Api::new(store.clone(), Arc::new(MemoryLog::new(1)), board, limits, stop.clone()).unwrap();
+    let api =
+        Api::new(store.clone(), Arc::new(MemoryLog::new(1)), board, Metrics::default(), limits, stop.clone()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
