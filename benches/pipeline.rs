@@ -24,6 +24,7 @@ use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::{Delivered, EventLog, Offsets, Topic};
 use hearken::ingest::{self, Source};
 use hearken::mention::{Brand, Scored};
+use hearken::metrics::Metrics;
 use hearken::query::{BrandQuery, Match, Matcher, Scratch};
 use hearken::score::{Influence, Label, Score, Scorer, Sentiment};
 use hearken::store::child::{ChildOptions, ClickHouseChild};
@@ -159,7 +160,7 @@ async fn bare_pipe(dir: &Path, file: &Path, count: usize) -> f64 {
     let start = Instant::now();
     let (heard, connector, listening) = (Source::new("tweets", "file"), connector(file), log.clone());
     let listener = tokio::spawn(async move {
-        ingest::listen(&heard, connector, listening, CancellationToken::new()).await.unwrap();
+        ingest::listen(&heard, connector, listening, Metrics::default(), CancellationToken::new()).await.unwrap();
     });
     let mut subscription = log.subscribe("bare", &[Topic::Messages]).await.unwrap();
     let (mut stored, mut in_work) = (0, FuturesOrdered::new());

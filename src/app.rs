@@ -3,25 +3,27 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use hearken_connectors::registry::{self, Context};
 use hearken_connectors::{BuildError, Connector, ConnectorError, Cursor, http};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{self, Api};
 use crate::config::{self, Config, ConfigError, LogKind};
 use crate::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::eventlog::kafka::{KafkaLog, KafkaOptions};
 use crate::eventlog::{EventLog, LogError};
 use crate::ingest::{self, Source};
 use crate::mention::Brand;
-use crate::pipeline::{self, Pipeline};
+use crate::metrics::Metrics;
+use crate::pipeline::{self, Pipeline, Rules};
 use crate::query::{Matcher, QueryError};
 use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::supervise::{Board, Supervisor, TaskError, TaskState};
+use crate::supervise::{Board, Supervisor, Task, TaskError, TaskState};
 use crate::{ledger, web};
 
 /// How long tasks may take to finish what they have in hand after a stop.
@@ -72,6 +74,9 @@ pub enum AppError {
     /// The web address cannot be opened.
     #[error("cannot listen on {0}: {1}; set `serve.listen` to another address")]
     Serve(SocketAddr, std::io::Error),
+    /// A running daemon cannot take this over.
+    #[error("`{0}` has changed, which takes a restart; nothing was taken over")]
+    NeedsRestart(&'static str),
     /// A task is down until somebody acts.
     #[error("{task}: {error}")]
     Failed {
@@ -193,6 +198,11 @@ pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     }
 }
 
+fn rules(config: &Config) -> Result<Rules, AppError> {
+    let (brands, matcher) = compile(config)?;
+    Ok(Rules { brands, matcher, scorer: scorer(config)? })
+}
+
 /// Builds the connector of a source.
 pub fn connector(
     source: &config::Source,
@@ -203,6 +213,13 @@ pub fn connector(
     (channel.build)(source.settings.clone(), Context { source: &source.name, http, cursor })
 }
 
+/// A source that this process listens to.
+struct Listening {
+    source: config::Source,
+    heard: Arc<Source>,
+    task: Task,
+}
+
 /// A running daemon.
 pub struct App {
     /// What every task is doing.
@@ -211,45 +228,102 @@ pub struct App {
     pub store: Option<Store>,
     /// Address of the web pages, where this process serves.
     pub address: Option<SocketAddr>,
+    config: Config,
+    roles: Roles,
     log: Arc<dyn EventLog>,
-    listening: Vec<Arc<Source>>,
+    http: http::Client,
+    metrics: Metrics,
+    pipeline: Option<Arc<Pipeline>>,
+    listening: BTreeMap<String, Listening>,
     supervisor: Supervisor,
+    stop: CancellationToken,
     open_store: Option<OpenStore>,
 }
 
 impl App {
     /// Starts the daemon and returns when every task is under way. The tasks end when `stop` is
     /// cancelled; [`App::drain`] waits for that.
-    pub async fn start(config: &Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
-        let (brands, matcher) = compile(config)?;
-        let scorer = scorer(config)?;
+    pub async fn start(config: Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
+        let rules = rules(&config)?;
         let http = http::Client::new(http::Settings::default())?;
         config.check_sources(|source| connector(source, &http, None).map(drop))?;
 
-        let log = open_log(config).await?;
-        let open_store = if roles.score || roles.serve { Some(OpenStore::open(config).await?) } else { None };
+        let log = open_log(&config).await?;
+        let open_store = if roles.score || roles.serve { Some(OpenStore::open(&config).await?) } else { None };
         let store = open_store.as_ref().map(|open| open.store.clone());
-        let supervisor = Supervisor::new(stop);
+        let supervisor = Supervisor::new(stop.clone());
         let board = supervisor.board();
-        let mut app = Self { board, store, address: None, log, listening: Vec::new(), supervisor, open_store };
-
-        if let Some(store) = app.store.clone().filter(|_| roles.score) {
-            let publish = matches!(config.log.kind, LogKind::Kafka(_));
-            app.score(Pipeline { log: app.log.clone(), store, brands, matcher, scorer, publish });
+        let mut app = Self {
+            board,
+            store: store.clone(),
+            address: None,
+            config,
+            roles,
+            log,
+            http,
+            metrics: Metrics::default(),
+            pipeline: None,
+            listening: BTreeMap::new(),
+            supervisor,
+            stop,
+            open_store,
+        };
+        if let Some(store) = store.clone().filter(|_| roles.score) {
+            app.score(store, rules);
         }
-        if let Some(store) = app.store.clone().filter(|_| roles.serve) {
-            app.serve(config, store)?;
+        if let Some(store) = store.filter(|_| roles.serve) {
+            app.serve(store)?;
         }
         if roles.listen {
-            for source in &config.sources {
-                app.listen(source, http.clone());
+            for source in app.config.sources.clone() {
+                app.listen(source);
             }
         }
         Ok(app)
     }
 
-    fn score(&mut self, pipeline: Pipeline) {
-        let pipeline = Arc::new(pipeline);
+    /// Takes over another configuration: brands hold from the next message on, sources that were changed go on from
+    /// their stored cursor, everything else goes on as it is. A configuration that is wrong, or needs a restart,
+    /// changes nothing.
+    pub async fn reload(&mut self, config: Config) -> Result<(), AppError> {
+        if let Some(key) = self.config.needs_restart(&config) {
+            return Err(AppError::NeedsRestart(key));
+        }
+        let rules = rules(&config)?;
+        config.check_sources(|source| connector(source, &self.http, None).map(drop))?;
+        if self.roles.listen {
+            let is_kept = |old: &Listening| config.sources.iter().any(|new| new.is_same(&old.source));
+            let changed: Vec<_> =
+                self.listening.iter().filter(|(_, old)| !is_kept(old)).map(|(name, _)| name.clone()).collect();
+            for old in changed.iter().filter_map(|name| self.listening.remove(name)) {
+                let name = task_name(&old.heard);
+                if tokio::time::timeout(DRAIN, old.task.stop()).await.is_err() {
+                    return Err(AppError::Overdue(vec![name]));
+                }
+                self.board.forget(&name);
+            }
+            for source in &config.sources {
+                if !self.listening.contains_key(&source.name) {
+                    self.listen(source.clone());
+                }
+            }
+        }
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.set_rules(rules);
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    fn score(&mut self, store: Store, rules: Rules) {
+        let pipeline = Arc::new(Pipeline {
+            log: self.log.clone(),
+            store,
+            rules: RwLock::new(Arc::new(rules)),
+            publish: matches!(self.config.log.kind, LogKind::Kafka(_)),
+            metrics: self.metrics.clone(),
+        });
+        self.pipeline = Some(pipeline.clone());
         let (log, store) = (pipeline.log.clone(), pipeline.store.clone());
         self.supervisor.spawn("pipeline", move |stop| {
             let pipeline = pipeline.clone();
@@ -267,31 +341,35 @@ impl App {
         });
     }
 
-    fn serve(&mut self, config: &Config, store: Store) -> Result<(), AppError> {
-        let wanted = config.serve.listen;
+    fn serve(&mut self, store: Store) -> Result<(), AppError> {
+        let wanted = self.config.serve.listen;
         let cannot = |error| AppError::Serve(wanted, error);
         let listener = std::net::TcpListener::bind(wanted).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         self.address = Some(listener.local_addr().map_err(cannot)?);
         let listener = Arc::new(listener);
-        let pages = web::Pages { store, board: self.board.clone(), log: self.log.clone() };
-        self.supervisor.spawn("web", move |stop| web::serve(listener.clone(), pages.clone(), stop));
+        let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
+        let api = Api::new(store, log, board, metrics, api::Limits::default(), self.stop.clone()).map_err(cannot)?;
+        self.supervisor.spawn("web", move |stop| {
+            let (listener, api) = (listener.clone(), api.clone());
+            async move { web::serve(listener, api, stop).await }
+        });
         Ok(())
     }
 
-    fn listen(&mut self, source: &config::Source, http: http::Client) {
+    fn listen(&mut self, source: config::Source) {
         let heard = Arc::new(Source::new(&source.name, &source.channel));
-        self.listening.push(heard.clone());
-        let (log, source) = (self.log.clone(), source.clone());
-        self.supervisor.spawn(task_name(&heard), move |stop| {
-            let (heard, log, source, http) = (heard.clone(), log.clone(), source.clone(), http.clone());
+        let parts = (heard.clone(), self.log.clone(), source.clone(), self.http.clone(), self.metrics.clone());
+        let task = self.supervisor.spawn(task_name(&heard), move |stop| {
+            let (heard, log, source, http, metrics) = parts.clone();
             async move {
                 let cursor = ingest::stored_cursor(&*log, &heard.name).await.map_err(TaskError::retry)?;
                 let connector = connector(&source, &http, cursor);
                 let connector = connector.map_err(|error| TaskError::Fatal(source.problem(&error).to_string()))?;
-                ingest::listen(&heard, connector, log, stop).await
+                ingest::listen(&heard, connector, log, metrics, stop).await
             }
         });
+        self.listening.insert(source.name.clone(), Listening { source, heard, task });
     }
 
     /// Waits until everything that the sources have now was heard, and everything that was heard is
@@ -309,7 +387,7 @@ impl App {
                 return Err(AppError::Failed { task, error });
             }
         }
-        Ok(self.listening.iter().all(|source| source.is_caught_up()))
+        Ok(self.listening.values().all(|listening| listening.heard.is_caught_up()))
     }
 
     /// The ledger is asked last, because the pipeline adds dead letters to it. A log that does not
@@ -356,7 +434,7 @@ pub async fn replay(
     log.rewind(ledger::GROUP, &ledger::TOPICS).await?;
     let total = log.lag(pipeline::GROUP, &pipeline::TOPICS).await?;
     drop(log);
-    let app = App::start(config, Roles { listen: false, score: true, serve: false }, stop.clone()).await?;
+    let app = App::start(config.clone(), Roles { listen: false, score: true, serve: false }, stop.clone()).await?;
     let done = tokio::select! {
         idle = app.idle() => idle,
         never = app.watch(total, progress) => match never {},

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::eventlog::{EventLog, LogError, Record, Topic};
 use crate::ledger::{DeadLetter, LedgerEvent, What};
+use crate::metrics::Metrics;
 use crate::supervise::TaskError;
 
 /// Name and channel of a source, and whether everything that it has now was heard.
@@ -53,9 +54,10 @@ pub async fn listen(
     source: &Source,
     mut connector: Box<dyn Connector>,
     log: Arc<dyn EventLog>,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), TaskError> {
-    let mut ingest = Ingest { source, log, heard_until: Timestamp::now() };
+    let mut ingest = Ingest { source, log, metrics, heard_until: Timestamp::now() };
     while let Some(polled) = stop.run_until_cancelled(connector.next_batch()).await {
         match polled {
             Ok(batch) => {
@@ -97,6 +99,7 @@ async fn wait_out(error: ConnectorError, stop: &CancellationToken) -> Result<(),
 struct Ingest<'a> {
     source: &'a Source,
     log: Arc<dyn EventLog>,
+    metrics: Metrics,
     /// Until when the source is known to have been heard; an outage begins here.
     heard_until: Timestamp,
 }
@@ -136,9 +139,11 @@ impl Ingest<'_> {
 
     async fn note(&self, entries: impl IntoIterator<Item = What>) -> Result<(), TaskError> {
         let (source, channel) = (&self.source.name, &self.source.channel);
-        let event = |what| LedgerEvent { source: source.clone(), channel: channel.clone(), what }.record();
-        let records = entries.into_iter().map(event).collect::<Result<_, _>>().map_err(TaskError::retry)?;
+        let event = |what| LedgerEvent { source: source.clone(), channel: channel.clone(), what };
+        let events: Vec<_> = entries.into_iter().map(event).collect();
+        let records = events.iter().map(LedgerEvent::record).collect::<Result<_, _>>().map_err(TaskError::retry)?;
         self.append(Topic::Ledger, records).await;
+        events.iter().for_each(|event| self.metrics.ledger(event));
         Ok(())
     }
 

@@ -7,16 +7,18 @@
 //! 3. [`pipeline`] matches it against the brand [`query`]s, gives it a [`score`], writes it as
 //!    [`mention`]s to the [`store`], and then commits its offset,
 //! 4. [`ledger`] brings what the sources did and missed into the store,
-//! 5. [`views`] answer the questions of the five M's from the store, for [`report`] and [`web`].
+//! 5. [`views`] answer the questions of the five M's from the store, for [`api`] and [`report`]; [`web`] serves both.
 //!
-//! [`app`] wires these together; nothing else names concrete backends.
+//! [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
 
+pub mod api;
 pub mod app;
 pub mod config;
 pub mod eventlog;
 pub mod ingest;
 pub mod ledger;
 pub mod mention;
+pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod report;

@@ -6,7 +6,8 @@
 //! committed only when everything before it is on disk in the store. What is read twice after a crash
 //! collapses there by (brand, message id) and revision, so neither a crash nor a replay changes a figure.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::future::OptionFuture;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::eventlog::{Delivered, EventLog, Offsets, Record, Topic};
 use crate::ledger::DeadLetter;
 use crate::mention::{Brands, Scored};
+use crate::metrics::Metrics;
 use crate::query::{Matcher, Scratch};
 use crate::score::Scorer;
 use crate::store::{EncodedMentions, Store};
@@ -45,20 +47,28 @@ const BACKLOG: usize = CHUNK / 2;
 /// How long a read waits for records.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What every chunk needs; shared by the chunks in work.
-pub struct Pipeline {
-    /// Where messages come from, and where dead letters go.
-    pub log: Arc<dyn EventLog>,
-    /// Where mentions go.
-    pub store: Store,
+/// What messages are matched and scored by.
+pub struct Rules {
     /// The brands, in the order in which `matcher` was compiled.
     pub brands: Brands,
     /// All brands' queries.
     pub matcher: Matcher,
     /// The first tier of scoring.
     pub scorer: Scorer,
+}
+
+/// What every chunk needs; shared by the chunks in work.
+pub struct Pipeline {
+    /// Where messages come from, and where dead letters go.
+    pub log: Arc<dyn EventLog>,
+    /// Where mentions go.
+    pub store: Store,
+    /// What holds for the next chunk; replaced as a whole when the configuration is read again.
+    pub rules: RwLock<Arc<Rules>>,
     /// Scored mentions also go to the topic `hearken.mentions`.
     pub publish: bool,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Runs until told to stop; then finishes what is in work.
@@ -108,6 +118,9 @@ pub async fn run(pipeline: Arc<Pipeline>, stop: CancellationToken) -> Result<(),
 struct Gathered {
     offsets: Offsets,
     mentions: EncodedMentions,
+    by_brand: BTreeMap<String, u64>,
+    /// When the oldest message was heard.
+    heard: Option<Timestamp>,
     dead_letters: Vec<Record>,
     published: Vec<Record>,
     /// When the oldest of them was read.
@@ -120,6 +133,10 @@ impl Gathered {
     fn add(&mut self, chunk: Self) {
         self.offsets.extend(chunk.offsets);
         self.mentions.append(chunk.mentions);
+        for (brand, count) in chunk.by_brand {
+            *self.by_brand.entry(brand).or_default() += count;
+        }
+        self.heard = self.heard.into_iter().chain(chunk.heard).min();
         self.dead_letters.extend(chunk.dead_letters);
         self.published.extend(chunk.published);
         self.since = self.since.or(chunk.since);
@@ -145,12 +162,21 @@ impl Gathered {
 async fn score(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Gathered, TaskError> {
     let since = Some(Instant::now());
     let scored = tokio::task::spawn_blocking(move || {
-        let (scored, poison) = pipeline.score(&records);
-        let rows: Vec<_> = scored.iter().flat_map(|one| one.rows(&pipeline.brands, &pipeline.scorer)).collect();
-        let published = scored.iter().filter(|_| pipeline.publish).flat_map(|one| one.records(&pipeline.brands));
+        let started = Instant::now();
+        let rules = pipeline.rules();
+        let (scored, poison) = rules.score(&records);
+        let rows: Vec<_> = scored.iter().flat_map(|one| one.rows(&rules.brands, &rules.scorer)).collect();
+        let mut by_brand = BTreeMap::new();
+        for row in rows.iter().filter(|row| !row.deleted) {
+            *by_brand.entry(row.brand.to_owned()).or_default() += 1;
+        }
+        let published = scored.iter().filter(|_| pipeline.publish).flat_map(|one| one.records(&rules.brands));
+        pipeline.metrics.scored(started.elapsed());
         Ok::<_, serde_json::Error>(Gathered {
             offsets: Offsets::covering(&records),
             mentions: EncodedMentions::of(&rows),
+            by_brand,
+            heard: scored.iter().map(|one| one.message.observed_at).min(),
             dead_letters: poison.iter().map(DeadLetter::record).collect::<Result<_, _>>()?,
             published: published.collect::<Result<_, _>>()?,
             since,
@@ -162,13 +188,15 @@ async fn score(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Gathe
 
 /// Makes everything that has gathered durable; returns the offsets that it covers.
 async fn insert(pipeline: Arc<Pipeline>, gathered: Gathered) -> Result<Offsets, TaskError> {
+    let (started, dead_letters) = (Instant::now(), gathered.dead_letters.len());
     pipeline.log.append(Topic::DeadLetter, gathered.dead_letters).await.map_err(TaskError::retry)?;
     pipeline.insert(&gathered.mentions).await?;
+    pipeline.metrics.stored(started.elapsed(), &gathered.by_brand, dead_letters, gathered.heard);
     pipeline.log.append(Topic::Mentions, gathered.published).await.map_err(TaskError::retry)?;
     Ok(gathered.offsets)
 }
 
-impl Pipeline {
+impl Rules {
     /// Pure: records in, scored messages and dead letters out.
     fn score(&self, records: &[Delivered]) -> (Vec<Scored>, Vec<DeadLetter>) {
         let now = Timestamp::now();
@@ -190,6 +218,17 @@ impl Pipeline {
             }
         }
         (scored, poison)
+    }
+}
+
+impl Pipeline {
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next chunk is matched and scored by these.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Inserts until the store acknowledges; while it is away, the pipeline waits here.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// The first wait after a failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 const HEALTHY_AFTER: Duration = Duration::from_secs(120);
 
 /// What a task is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TaskState {
     /// Working.
@@ -33,6 +34,7 @@ pub enum TaskState {
         /// Why it failed.
         error: String,
         /// When it starts again.
+        #[schema(value_type = String, format = DateTime)]
         until: Timestamp,
     },
     /// Failed in a way that only the operator can mend.
@@ -45,12 +47,13 @@ pub enum TaskState {
 }
 
 /// One task as `hearken status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskStatus {
     /// What it is doing now.
     #[serde(flatten)]
     pub state: TaskState,
     /// Since when.
+    #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
     /// How often it was started again.
     pub restarts: u64,
@@ -88,6 +91,20 @@ pub struct Supervisor {
     stop: CancellationToken,
 }
 
+/// One started task.
+pub struct Task {
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Task {
+    /// Asks this task alone to stop, and waits until it has finished what it has in hand.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
 /// A view of all tasks' states that outlives borrowing the supervisor.
 #[derive(Clone)]
 pub struct Board(States);
@@ -96,6 +113,11 @@ impl Board {
     /// Every task by name.
     pub fn snapshot(&self) -> BTreeMap<String, TaskStatus> {
         lock(&self.0).clone()
+    }
+
+    /// Takes a task that has ended for good off the board.
+    pub fn forget(&self, task: &str) {
+        lock(&self.0).remove(task);
     }
 }
 
@@ -112,16 +134,19 @@ impl Supervisor {
 
     /// Starts a task. `start` makes a fresh future for each try; the future ends with `Ok` when its
     /// work is done or when the token that it was given is cancelled. A panic counts as a failure.
-    pub fn spawn<Start, Work>(&mut self, name: impl Into<String>, mut start: Start)
+    pub fn spawn<Start, Work>(&mut self, name: impl Into<String>, mut start: Start) -> Task
     where
         Start: FnMut(CancellationToken) -> Work + Send + 'static,
         Work: Future<Output = Result<(), TaskError>> + Send + 'static,
     {
         let name = name.into();
         let status = StatusLine { name: name.clone(), states: self.states.clone() };
-        let stop = self.stop.clone();
+        let stop = self.stop.child_token();
+        let task = Task { stop: stop.clone(), ended: CancellationToken::new() };
+        let ended = task.ended.clone().drop_guard();
         status.set(TaskState::Running);
         self.tasks.spawn(async move {
+            let _ended = ended;
             let mut backoff = FIRST_BACKOFF;
             loop {
                 let started = Instant::now();
@@ -148,6 +173,7 @@ impl Supervisor {
                 status.restarted();
             }
         });
+        task
     }
 
     /// Waits until every task has ended, of itself or because of the stop token; after a stop, no
@@ -266,5 +292,25 @@ mod tests {
         supervisor.spawn("stubborn", |_| std::future::pending());
         stop.cancel();
         assert_eq!(supervisor.drain(Duration::from_secs(5)).await, ["stubborn"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_can_be_stopped_alone() {
+        let stop = CancellationToken::new();
+        let mut supervisor = Supervisor::new(stop.clone());
+        let board = supervisor.board();
+        let polite = |stop: CancellationToken| async move {
+            stop.cancelled().await;
+            Ok(())
+        };
+        let first = supervisor.spawn("first", polite);
+        supervisor.spawn("second", polite);
+        first.stop().await;
+        assert_eq!(board.snapshot()["first"].state, TaskState::Finished);
+        assert_eq!(board.snapshot()["second"].state, TaskState::Running);
+        board.forget("first");
+        assert_eq!(board.snapshot().len(), 1);
+        stop.cancel();
+        assert!(supervisor.drain(Duration::from_secs(5)).await.is_empty());
     }
 }

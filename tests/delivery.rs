@@ -7,8 +7,8 @@ mod clickhouse;
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,8 @@ use hearken::eventlog::memory::MemoryLog;
 use hearken::eventlog::{EventLog, LogError, Record, Subscription, Topic};
 use hearken::ingest::{self, Source};
 use hearken::mention::Brand;
-use hearken::pipeline::{self, Pipeline};
+use hearken::metrics::Metrics;
+use hearken::pipeline::{self, Pipeline, Rules};
 use hearken::query::{BrandQuery, Matcher};
 use hearken::score::Scorer;
 use hearken::store::{Store, StoreOptions};
@@ -98,7 +99,7 @@ async fn while_the_log_is_away_the_source_waits_and_the_cursor_comes_last() {
     let last = Batch { messages: vec![message(3, "three")], end: true, ..Batch::default() };
     let script = Script([Ok(first), Err(outage), Ok(last)].into());
     let source = Source::new("timeline", "mastodon");
-    ingest::listen(&source, Box::new(script), log.clone(), CancellationToken::new()).await.unwrap();
+    ingest::listen(&source, Box::new(script), log.clone(), Metrics::default(), CancellationToken::new()).await.unwrap();
 
     let taken = log.taken.lock().unwrap().clone();
     let ledger = Topic::Ledger;
@@ -114,10 +115,13 @@ fn pipeline(log: Arc<dyn EventLog>, store: Store) -> Arc<Pipeline> {
     Arc::new(Pipeline {
         log,
         store,
-        brands: vec![Brand { name: "Acme".to_owned(), accounts: Vec::new() }],
-        matcher: Matcher::compile(&[query]).unwrap(),
-        scorer: Scorer::built_in().unwrap(),
+        rules: RwLock::new(Arc::new(Rules {
+            brands: vec![Brand { name: "Acme".to_owned(), accounts: Vec::new() }],
+            matcher: Matcher::compile(&[query]).unwrap(),
+            scorer: Scorer::built_in().unwrap(),
+        })),
         publish: true,
+        metrics: Metrics::default(),
     })
 }
 

@@ -36,6 +36,34 @@ fn log_store_score_and_query_do_not_know_each_other() {
 }
 
 #[test]
+fn what_is_shown_depends_on_views_and_not_the_other_way() {
+    let edges: [(&str, &[&str]); 4] = [
+        ("views", &["api", "web", "report", "app", "config", "cli"]),
+        ("report", &["api", "web", "app", "config", "cli"]),
+        ("api", &["web", "report", "app", "config", "cli", "score", "query", "ingest"]),
+        ("web", &["app", "config", "cli", "score", "query", "ingest"]),
+    ];
+    for (part, forbidden) in edges {
+        for (path, text) in sources(&root().join("src").join(part)) {
+            for other in forbidden {
+                let import = format!("crate::{other}");
+                let imports = text.contains(&format!("{import}::")) || text.contains(&format!("{import};"));
+                assert!(!imports, "{} imports {import}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_api_asks_the_store_through_views_save_for_tokens() {
+    for (path, text) in sources(&root().join("src/api")) {
+        let is_tokens = path.ends_with("token.rs");
+        assert!(is_tokens || !text.contains("SELECT "), "{} has SQL of its own", path.display());
+        assert!(is_tokens || !text.contains(".query(&"), "{} asks the store itself", path.display());
+    }
+}
+
+#[test]
 fn only_the_composition_root_names_concrete_backends() {
     for (path, text) in sources(&root().join("src")) {
         let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();

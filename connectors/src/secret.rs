@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::Error};
+use sha2::{Digest, Sha256};
 
 /// A secret setting, written in the configuration as `env:NAME` or `file:PATH`.
 ///
@@ -36,6 +37,12 @@ impl Secret {
             return Err("a secret is given as `env:NAME` or `file:PATH`, never in the file itself".to_owned());
         };
         if value.is_empty() { Err(format!("{place} is empty")) } else { Ok(Self(value)) }
+    }
+
+    /// SHA-256 of `key` and the secret: recognises a secret again without keeping it. Different keys give different
+    /// digests.
+    pub fn digest(&self, key: &[u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(key).chain_update(&self.0).finalize().into()
     }
 
     /// The secret itself, for the one call that needs it.
@@ -76,6 +83,14 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret(…)");
         let secret = Secret::resolve_in(&format!("file:{}", file.path().display()), lookup).unwrap();
         assert_eq!(secret.expose(), "from a file");
+    }
+
+    #[test]
+    fn digests_tell_secrets_and_keys_apart() {
+        let digest = |secret: &str, key: u8| Secret::generated(secret.to_owned()).digest(&[key; 32]);
+        assert_eq!(digest("a", 1), digest("a", 1));
+        assert_ne!(digest("a", 1), digest("b", 1));
+        assert_ne!(digest("a", 1), digest("a", 2));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CLICKHOUSE_CONNECT_VERSION=1.12.0
+SCHEMATHESIS_VERSION=4.32.5
 CONFLUENT_KAFKA_VERSION=2.16.1
 VADER_VERSION=3.3.2
 
@@ -21,38 +22,45 @@ install_cargo_tool() {
     fi
 }
 
-# Installs Python's clickhouse-connect into $HEARKEN_HOME/python, with which the embedded store is
-# tested.
-install_clickhouse_connect() {
-    local venv
+# Installs Python packages, each as NAME==VERSION, into $HEARKEN_HOME/python.
+install_python_packages() {
+    local venv missing
     venv="$(hearken_home)/python"
-    if "$venv/bin/python" -c "
-import sys, clickhouse_connect
-sys.exit(clickhouse_connect.__version__ != '$CLICKHOUSE_CONNECT_VERSION')" 2>/dev/null; then
-        echo "clickhouse-connect $CLICKHOUSE_CONNECT_VERSION is installed in $venv"
+    missing=$("$venv/bin/python" - "$@" 2>/dev/null <<'EOF' || echo "$@"
+import sys, importlib.metadata as metadata
+def installed(package):
+    name, version = package.split("==")
+    try:
+        return metadata.version(name) == version
+    except metadata.PackageNotFoundError:
+        return False
+print(*(package for package in sys.argv[1:] if not installed(package)))
+EOF
+    )
+    if [ -z "$missing" ]; then
+        echo "$* installed in $venv"
         return 0
     fi
     if ! python3 -c 'import ensurepip' 2>/dev/null; then
         install_packages python3 python3-venv || return 1
     fi
-    echo "installing clickhouse-connect $CLICKHOUSE_CONNECT_VERSION in $venv"
-    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"; }; then
-        manual_step "python3 -m venv $venv && $venv/bin/pip install clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"
+    echo "installing $missing in $venv"
+    # shellcheck disable=SC2086  # several words are several packages
+    if ! { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } || ! "$venv/bin/pip" install --quiet $missing; then
+        manual_step "python3 -m venv $venv && $venv/bin/pip install $missing"
         return 1
     fi
 }
 
-# Installs what the Python stack of the benches is made of, beside clickhouse-connect.
+# Clients in Python that the embedded store and the HTTP API are tested with.
+install_python_clients() {
+    install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" "schemathesis==$SCHEMATHESIS_VERSION"
+}
+
+# What the Python stack of the benches is made of.
 install_python_stack() {
-    local venv packages
-    venv="$(hearken_home)/python"
-    packages=("confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION")
-    install_clickhouse_connect || return 1
-    if ! "$venv/bin/pip" install --quiet "${packages[@]}"; then
-        manual_step "$venv/bin/pip install ${packages[*]}"
-        return 1
-    fi
-    echo "${packages[*]} are installed in $venv"
+    install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" \
+        "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION"
 }
 
 # Installs the servers and clients that tests speak to, and the checker of these scripts.

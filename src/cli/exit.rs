@@ -47,10 +47,16 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Config(_) | AppError::Query(_) => Self::configuration(error),
+            AppError::Config(_) | AppError::Query(_) | AppError::NeedsRestart(_) => Self::configuration(error),
             AppError::Model(_) => Self::data(error),
             AppError::Overdue(_) => Self::bug(error),
             _ => Self::unavailable(error),

@@ -13,6 +13,8 @@ mod run;
 mod score;
 mod sql;
 mod status;
+mod systemd;
+mod token;
 mod train;
 
 use std::path::PathBuf;
@@ -70,6 +72,8 @@ enum Command {
     Clickhouse(clickhouse::Clickhouse),
     /// Show what a running daemon is doing.
     Status(status::Status),
+    /// Make, list and revoke tokens of the HTTP API.
+    Token(token::Token),
     /// Show the main job on a bundled set of messages, or on live public sources.
     Demo(demo::Demo),
     /// Print shell completions.
@@ -128,6 +132,7 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Sql(sql) => sql.run(&session).await,
         Command::Clickhouse(clickhouse) => clickhouse.run().await,
         Command::Status(status) => status.run(&session).await,
+        Command::Token(token) => token.run(&session).await,
         Command::Demo(demo) => demo.run(&session).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "hearken", &mut std::io::stdout());

@@ -38,6 +38,7 @@ impl Report {
             languages: self.language,
             from: self.since,
             until: self.until,
+            public_only: false,
         };
         let open = OpenStore::open(&config).await?;
         let report = async {

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use super::exit::Failure;
+use super::systemd;
 
 /// Arguments of `hearken run`.
 #[derive(Args)]
@@ -24,7 +25,7 @@ enum Role {
     Listen,
     /// Event log through scoring into the store.
     Score,
-    /// The local web address.
+    /// The web address: API and pages.
     Serve,
 }
 
@@ -33,20 +34,43 @@ impl Run {
         hearken::telemetry::start(session.json.then_some(true));
         let config = session.config()?;
         let stop = stop_on_signal();
-        let app = App::start(&config, self.roles(), stop.clone()).await?;
+        let mut app = App::start(config, self.roles(), stop.clone()).await?;
         if let Some(address) = app.address {
-            tracing::info!(%address, "listening; the pages are at http://{address}/");
+            tracing::info!(%address, "listening; the pages are at http://{address}/, the API at http://{address}/api/v1/");
+            if !address.ip().is_loopback() {
+                tracing::warn!(
+                    "other machines are answered only with a token: `hearken token create`; put TLS in front"
+                );
+            }
         }
+        systemd::ready();
         let done = tokio::select! {
-            idle = app.idle(), if self.until_idle => idle.map_err(Failure::from),
-            () = stop.cancelled() => match self.until_idle {
-                true => Err(Failure::interrupted("stopped before everything was stored")),
-                false => Ok(()),
-            },
+            done = self.attend(&mut app, session, &stop) => done,
+            never = systemd::keep_alive() => match never {},
         };
         stop.cancel();
+        systemd::stopping();
         tracing::info!("stopping: finishing what is in hand");
         app.drain().await.map_err(Failure::from).and(done)
+    }
+
+    /// Does what signals ask for, until the daemon is to stop.
+    async fn attend(&self, app: &mut App, session: &Session, stop: &CancellationToken) -> Result<(), Failure> {
+        let mut reloads = Reloads::new()?;
+        loop {
+            tokio::select! {
+                idle = app.idle(), if self.until_idle => return idle.map_err(Failure::from),
+                () = stop.cancelled() => return match self.until_idle {
+                    true => Err(Failure::interrupted("stopped before everything was stored")),
+                    false => Ok(()),
+                },
+                () = reloads.next() => {
+                    systemd::reloading();
+                    reload(app, session).await;
+                    systemd::ready();
+                }
+            }
+        }
     }
 
     fn roles(&self) -> Roles {
@@ -55,6 +79,50 @@ impl Run {
         }
         let has = |role| self.role.contains(&role);
         Roles { listen: has(Role::Listen), score: has(Role::Score), serve: has(Role::Serve) }
+    }
+}
+
+/// Reads the configuration again. Where it is wrong the daemon goes on with the old one, and says why.
+async fn reload(app: &mut App, session: &Session) {
+    let taken_over = match session.config() {
+        Ok(config) => app.reload(config).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match taken_over {
+        Ok(()) => tracing::info!("the configuration was read again and holds from now on"),
+        Err(error) => tracing::error!(%error, "the configuration was read again, and the old one stays"),
+    }
+}
+
+/// SIGHUP, again and again.
+struct Reloads {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Reloads {
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = signal(SignalKind::hangup());
+        Ok(Self { signals: signals.map_err(|error| Failure::unavailable(format!("cannot wait for SIGHUP: {error}")))? })
+    }
+
+    async fn next(&mut self) {
+        if self.signals.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Reloads {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) {
+        std::future::pending().await
     }
 }
 

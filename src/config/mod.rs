@@ -38,7 +38,7 @@ pub struct Config {
     pub store: Store,
     /// Scoring.
     pub score: Score,
-    /// The local web address.
+    /// The web address.
     pub serve: Serve,
     /// The brands, in the order of the file.
     pub brands: Vec<Brand>,
@@ -124,10 +124,10 @@ pub struct Score {
     pub model: Option<PathBuf>,
 }
 
-/// `[serve]`: the local web address.
+/// `[serve]`: the web address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serve {
-    /// Loopback address of the pages and of `hearken status`; port 0 takes a free one.
+    /// Address of the API, of the pages and of `hearken status`; port 0 takes a free one.
     pub listen: SocketAddr,
 }
 
@@ -144,6 +144,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it says the same, wherever in the file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.channel, &self.settings) == (&other.name, &other.channel, &other.settings)
+    }
+
     /// Says where in the configuration the connector's complaint belongs.
     pub fn problem(&self, error: &BuildError) -> Diagnostic {
         let (path, message) = match error {
@@ -157,6 +162,18 @@ impl Source {
 }
 
 impl Config {
+    /// The first key of `other` that differs and cannot be taken over by a running daemon.
+    pub fn needs_restart(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("data_dir", self.data_dir != other.data_dir),
+            ("log", self.log != other.log),
+            ("store", self.store != other.store),
+            ("serve", self.serve != other.serve),
+        ]
+        .into_iter()
+        .find_map(|(key, differs)| differs.then_some(key))
+    }
+
     /// Reads and validates a file.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
@@ -206,7 +223,7 @@ impl Config {
     }
 }
 
-/// Port of the pages, unless the configuration says otherwise.
+/// Port of the web address, unless the configuration says otherwise.
 const SERVE_PORT: u16 = 7700;
 
 fn data_dir(root: &Table<'_>, environment: &Environment) -> PathBuf {
@@ -326,11 +343,15 @@ fn database_name(text: &str) -> Result<String, String> {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err("only a loopback address is possible here, such as `127.0.0.1:8123`".to_owned()),
-        Err(_) => Err("expected an address and a port, such as `127.0.0.1:8123` or `[::1]:0`".to_owned()),
+    let address = address(text)?;
+    if address.ip().is_loopback() {
+        return Ok(address);
     }
+    Err("only a loopback address is possible here, such as `127.0.0.1:8123`".to_owned())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and a port, such as `127.0.0.1:8123` or `[::1]:0`".to_owned())
 }
 
 fn server_url(text: &str) -> Result<(), &'static str> {
@@ -356,7 +377,7 @@ fn score(table: Table<'_>) -> Score {
 
 fn serve(table: Table<'_>) -> Serve {
     let serve = Serve {
-        listen: table.parsed("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], SERVE_PORT))),
+        listen: table.parsed("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], SERVE_PORT))),
     };
     table.finish();
     serve

@@ -80,7 +80,7 @@ pub async fn report(store: &Store, filter: &Filter) -> Result<Report, StoreError
         latest: latest(store, filter, LINES).await?,
         authors: top_authors(store, filter, Rank::Influence, LINES).await?,
         unanswered: unanswered(store, filter, LINES).await?,
-        sources: sources(store).await?,
+        sources: sources(store, filter).await?,
         gaps: gaps(store, filter, LINES).await?,
         refused: refused(store, LINES).await?,
         totals,
@@ -99,10 +99,11 @@ impl Report {
 fn step(totals: &Totals) -> Step {
     const MANY: i64 = 1_000;
     let (Some(first), Some(last)) = (totals.first, totals.last) else { return Step::Hour };
-    [Step::Minute, Step::Hour].into_iter().find(|step| (last - first) / step.as_millis() < MANY).unwrap_or(Step::Day)
+    let length = last.as_millisecond() - first.as_millisecond();
+    [Step::Minute, Step::Hour].into_iter().find(|step| length / step.as_millis() < MANY).unwrap_or(Step::Day)
 }
 
 fn trending_since(totals: &Totals) -> Option<Timestamp> {
-    let (first, last) = (totals.first?, totals.last?);
+    let (first, last) = (totals.first?.as_millisecond(), totals.last?.as_millisecond());
     (last > first).then(|| Timestamp::from_millisecond(last - (last - first) / RECENT_PART).ok()).flatten()
 }

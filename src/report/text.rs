@@ -41,7 +41,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn head(&self) -> String {
         let totals = &self.report.totals;
-        let mut text = match (totals.first.and_then(at), totals.last.and_then(at)) {
+        let mut text = match (totals.first, totals.last) {
             (Some(first), Some(last)) => {
                 let counts = format!(
                     "{} mentions in {} messages by {} authors",
@@ -171,7 +171,7 @@ impl Page<'_> {
         let report = self.report;
         let (Some(first), Some(last)) = (report.totals.first, report.totals.last) else { return String::new() };
         let step = report.step.as_millis();
-        let (first, last) = (first.div_euclid(step), last.div_euclid(step));
+        let (first, last) = (first.as_millisecond().div_euclid(step), last.as_millisecond().div_euclid(step));
         let buckets = usize::try_from(last - first + 1).unwrap_or(1);
         let grouped = buckets.div_ceil(CURVE);
         let columns = buckets.div_ceil(grouped);

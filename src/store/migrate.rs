@@ -37,11 +37,19 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     1 "0001_mentions.sql",
     2 "0002_ledger.sql",
     3 "0003_views.sql",
+    4 "0004_corrections.sql",
+    5 "0005_tokens.sql",
 ];
 
 /// Tables that hold what was acknowledged.
-const TABLES: [&str; 4] =
-    ["mention_revisions", "coverage_gap_revisions", "source_poll_revisions", "dead_letter_revisions"];
+const TABLES: [&str; 6] = [
+    "mention_revisions",
+    "coverage_gap_revisions",
+    "source_poll_revisions",
+    "dead_letter_revisions",
+    "sentiment_correction_revisions",
+    "api_token_revisions",
+];
 
 const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations {{on_cluster}} (\
     number UInt32, name String, checksum UUID, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)\

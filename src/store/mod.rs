@@ -26,7 +26,7 @@ pub mod rows;
 pub use error::{Cause, StoreError};
 use migrate::Profile;
 use native::{Block, Columns};
-use rows::{DeadLetterRow, GapRow, MentionRow, PollRow};
+use rows::{CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, TokenRow};
 
 /// Rows of a block: enough to make columns worth while, few enough to stay in the processor's cache.
 const BLOCK_ROWS: usize = 4096;
@@ -139,6 +139,16 @@ impl Store {
     /// Writes dead letters; returns after the acknowledgement.
     pub async fn insert_dead_letters(&self, rows: &[DeadLetterRow<'_>]) -> Result<(), StoreError> {
         self.insert("writing dead letters", rows).await
+    }
+
+    /// Writes corrections of sentiments; returns after the acknowledgement.
+    pub async fn insert_corrections(&self, rows: &[CorrectionRow<'_>]) -> Result<(), StoreError> {
+        self.insert("writing corrections", rows).await
+    }
+
+    /// Writes tokens of the HTTP API; returns after the acknowledgement.
+    pub async fn insert_tokens(&self, rows: &[TokenRow<'_>]) -> Result<(), StoreError> {
+        self.insert("writing tokens", rows).await
     }
 
     /// Runs a statement of the user's own and streams what comes back, in any format of ClickHouse

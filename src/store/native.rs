@@ -104,6 +104,12 @@ impl<'r, T: Columns> Block<'r, T> {
         self.data.extend(self.rows.iter().map(|row| u8::from(value(row))));
     }
 
+    /// Small numbers.
+    pub(super) fn u8(&mut self, column: &'static str, value: impl Fn(&'r T) -> u8) {
+        self.header(column, "UInt8");
+        self.data.extend(self.rows.iter().map(value));
+    }
+
     /// 64-bit counts.
     pub(super) fn u64(&mut self, column: &'static str, value: impl Fn(&'r T) -> u64) {
         self.header(column, "UInt64");
@@ -140,6 +146,13 @@ impl<'r, T: Columns> Block<'r, T> {
     pub(super) fn millis(&mut self, column: &'static str, value: impl Fn(&'r T) -> i64) {
         self.header(column, "DateTime64(3, 'UTC')");
         self.rows.iter().for_each(|row| self.data.put_i64_le(value(row)));
+    }
+
+    /// Unix milliseconds that may be absent.
+    pub(super) fn optional_millis(&mut self, column: &'static str, value: impl Fn(&'r T) -> Option<i64>) {
+        self.header(column, "Nullable(DateTime64(3, 'UTC'))");
+        self.data.extend(self.rows.iter().map(|row| u8::from(value(row).is_none())));
+        self.rows.iter().for_each(|row| self.data.put_i64_le(value(row).unwrap_or_default()));
     }
 
     /// Ids: two little-endian halves, the high one first.

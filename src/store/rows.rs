@@ -261,3 +261,68 @@ impl Columns for DeadLetterRow<'_> {
         block.millis("refused_at", |row| row.refused_at);
     }
 }
+
+/// What a person says the sentiment of a mention is. Table `sentiment_correction_revisions`, keyed by
+/// (brand, message_id), of which the latest `corrected_at` wins; view `sentiment_corrections`.
+#[derive(Debug, Clone)]
+pub struct CorrectionRow<'a> {
+    /// Brand of the mention.
+    pub brand: &'a str,
+    /// Message of the mention.
+    pub message_id: Uuid,
+    /// `negative`, `neutral`, `positive`, `unsure`.
+    pub sentiment: &'a str,
+    /// Who says so.
+    pub corrected_by: &'a str,
+    /// When, Unix milliseconds.
+    pub corrected_at: i64,
+}
+
+impl Columns for CorrectionRow<'_> {
+    const TABLE: &'static str = "sentiment_correction_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.name("brand", |row| row.brand);
+        block.uuid("message_id", |row| row.message_id);
+        block.name("sentiment", |row| row.sentiment);
+        block.string("corrected_by", |row| row.corrected_by.as_bytes());
+        block.millis("corrected_at", |row| row.corrected_at);
+    }
+}
+
+/// A token of the HTTP API. Table `api_token_revisions`, keyed by `id`, of which a revoked row wins; view
+/// `api_tokens`.
+#[derive(Debug, Clone)]
+pub struct TokenRow<'a> {
+    /// Public part of the token.
+    pub id: &'a str,
+    /// Whose it is, or what it is for.
+    pub name: &'a str,
+    /// Argon2id of the secret part, as a PHC string.
+    pub hash: &'a str,
+    /// `viewer`, `analyst`, `manager`, `admin`.
+    pub role: &'a str,
+    /// Brands that it may see; empty is all.
+    pub brands: &'a [String],
+    /// When it was made, Unix milliseconds.
+    pub created_at: i64,
+    /// When it ends, Unix milliseconds; `None` is never.
+    pub expires_at: Option<i64>,
+    /// It is no longer accepted.
+    pub revoked: bool,
+}
+
+impl Columns for TokenRow<'_> {
+    const TABLE: &'static str = "api_token_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.string("id", |row| row.id.as_bytes());
+        block.string("name", |row| row.name.as_bytes());
+        block.string("hash", |row| row.hash.as_bytes());
+        block.name("role", |row| row.role);
+        block.strings("brands", |row| row.brands);
+        block.millis("created_at", |row| row.created_at);
+        block.optional_millis("expires_at", |row| row.expires_at);
+        block.u8("revoked", |row| u8::from(row.revoked));
+    }
+}

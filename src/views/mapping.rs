@@ -1,13 +1,16 @@
 //! Mapping: who speaks.
 
 use clickhouse::Row;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Filter;
+use super::{Filter, millis};
 use crate::store::{Store, StoreError};
 
 /// What authors are ranked by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Rank {
     /// Messages.
     Messages,
@@ -18,7 +21,7 @@ pub enum Rank {
 }
 
 /// Somebody who speaks of the brands.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct TopAuthor {
     /// Platform.
     pub channel: String,
@@ -79,4 +82,63 @@ pub async fn top_authors(
          GROUP BY channel, author ORDER BY {order}, channel, author"
     );
     store.fetch("reading top authors", filter.ask(store, &sql)).await
+}
+
+/// How often somebody spoke to somebody else in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct Interaction {
+    /// Platform.
+    pub channel: String,
+    /// `reply`, `repost` or `mention`.
+    pub kind: String,
+    /// Who spoke: handle, lower case, or id where there is no handle.
+    pub author: String,
+    /// To whom.
+    pub target: String,
+    /// Messages; one that speaks of two brands counts once.
+    pub interactions: u64,
+    /// Publication of the first.
+    #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
+    pub first_at: Timestamp,
+    /// Publication of the last.
+    #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+}
+
+/// Who spoke to whom, most often first; the words of the brands themselves are part of it. Whom a reply or repost
+/// goes to is known only where that message is a mention too. Over all of time and everything it is the view
+/// `interactions`.
+pub async fn interactions(store: &Store, filter: &Filter, limit: usize) -> Result<Vec<Interaction>, StoreError> {
+    const NAME: &str = "lowerUTF8(if(author_handle = '', author_id, author_handle))";
+    const NOBODY: &str = "toUUID('00000000-0000-0000-0000-000000000000')";
+    // A message that was answered may be older than the filter's time, but is nobody's secret.
+    let targets = filter.access();
+    let sql = format!(
+        "WITH messages AS (SELECT channel, message_id, in_reply_to, repost_of, mentioned, published_at, {NAME} AS author \
+             FROM mentions WHERE 1{said} ORDER BY revision DESC, brand LIMIT 1 BY message_id), \
+         targets AS (SELECT message_id, {NAME} AS author FROM mentions WHERE 1{answered} \
+             ORDER BY revision DESC, brand LIMIT 1 BY message_id), \
+         edges AS ( \
+             SELECT 'reply' AS kind, channel, in_reply_to AS target_id, author, '' AS handle, published_at \
+             FROM messages WHERE in_reply_to != {NOBODY} \
+             UNION ALL \
+             SELECT 'repost' AS kind, channel, repost_of AS target_id, author, '' AS handle, published_at \
+             FROM messages WHERE repost_of != {NOBODY} \
+             UNION ALL \
+             SELECT 'mention' AS kind, channel, {NOBODY} AS target_id, author, \
+                    arrayJoin(arrayDistinct(mentioned)) AS handle, published_at FROM messages) \
+         SELECT toString(edges.channel) AS channel, edges.kind AS kind, edges.author AS author, \
+             if(edges.kind = 'mention', edges.handle, targets.author) AS target, count() AS interactions, \
+             toUnixTimestamp64Milli(min(edges.published_at)) AS first_at, \
+             toUnixTimestamp64Milli(max(edges.published_at)) AS last_at \
+         FROM edges LEFT JOIN targets ON targets.message_id = edges.target_id \
+         WHERE edges.author != '' AND target != '' AND target != edges.author \
+         GROUP BY channel, kind, author, target \
+         ORDER BY interactions DESC, channel, kind, author, target LIMIT {limit}",
+        said = filter.conditions(),
+        answered = targets.conditions(),
+    );
+    store.fetch("reading interactions", filter.bind(store.query(&sql))).await
 }

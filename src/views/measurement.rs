@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Filter;
 use crate::store::{Store, StoreError};
@@ -37,7 +38,7 @@ pub const FORMULAS: &[(&str, &str)] = &[
 const Z: f64 = 1.959_964;
 
 /// A figure and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Estimate {
     /// The figure itself.
     pub value: f64,
@@ -48,7 +49,7 @@ pub struct Estimate {
 }
 
 /// The figures of a brand. A ratio without a denominator is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BrandFigures {
     /// Its name.
     pub brand: String,

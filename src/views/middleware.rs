@@ -3,12 +3,13 @@
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Filter, millis, optional_millis};
 use crate::store::{Store, StoreError};
 
 /// One source: all of its time, whatever a filter says.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Source {
     /// Its name.
     pub source: String,
@@ -16,9 +17,11 @@ pub struct Source {
     pub channel: String,
     /// Last poll.
     #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_poll_at: Option<Timestamp>,
     /// Last poll that went well.
     #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_good_poll_at: Option<Timestamp>,
     /// Polls.
     pub polls: u64,
@@ -34,9 +37,11 @@ pub struct Source {
     pub messages_matched: u64,
     /// Publication of the newest of them.
     #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_published_at: Option<Timestamp>,
     /// When the last of them was heard.
     #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_observed_at: Option<Timestamp>,
     /// Median time from published to heard, milliseconds.
     pub heard_after_ms: Option<i64>,
@@ -44,21 +49,38 @@ pub struct Source {
     pub stored_after_ms: Option<i64>,
 }
 
-/// All sources, by name.
-pub async fn sources(store: &Store) -> Result<Vec<Source>, StoreError> {
-    let sql = "SELECT toString(source) AS source, toString(channel) AS channel, \
-                   toUnixTimestamp64Milli(last_poll_at) AS last_poll_at, \
-                   toUnixTimestamp64Milli(last_good_poll_at) AS last_good_poll_at, \
-                   polls, failed_polls, last_error, messages, poison, messages_matched, \
-                   toUnixTimestamp64Milli(last_published_at) AS last_published_at, \
-                   toUnixTimestamp64Milli(last_observed_at) AS last_observed_at, \
-                   heard_after_ms, stored_after_ms \
-               FROM source_freshness ORDER BY source";
-    store.fetch("reading the freshness of sources", store.query(sql)).await
+/// All sources, by name. Of the filter only the brands and `public_only` count, and only for what is told of
+/// mentions. Over everything it is the view `source_freshness`.
+pub async fn sources(store: &Store, filter: &Filter) -> Result<Vec<Source>, StoreError> {
+    let access = filter.access();
+    let sql = format!(
+        "SELECT toString(source) AS source, toString(any(channel)) AS channel, \
+             toUnixTimestamp64Milli(maxOrNull(polled_at)) AS last_poll_at, \
+             toUnixTimestamp64Milli(maxOrNullIf(polled_at, error = '')) AS last_good_poll_at, \
+             countIf(polled_at IS NOT NULL) AS polls, \
+             countIf(polled_at IS NOT NULL AND error != '') AS failed_polls, \
+             argMaxOrNull(error, polled_at) AS last_error, sum(heard) AS messages, sum(refused) AS poison, \
+             uniqExactIf(message_id, published_at IS NOT NULL) AS messages_matched, \
+             toUnixTimestamp64Milli(maxOrNull(published_at)) AS last_published_at, \
+             toUnixTimestamp64Milli(maxOrNull(observed_at)) AS last_observed_at, \
+             quantileExactOrNull(0.5)(dateDiff('millisecond', published_at, observed_at)) AS heard_after_ms, \
+             quantileExactOrNull(0.5)(dateDiff('millisecond', observed_at, stored_at)) AS stored_after_ms \
+         FROM ( \
+             SELECT source, channel, toNullable(polled_at) AS polled_at, messages AS heard, poison AS refused, error, \
+                    toUUID('00000000-0000-0000-0000-000000000000') AS message_id, \
+                    NULL AS published_at, NULL AS observed_at, NULL AS stored_at \
+             FROM source_polls \
+             UNION ALL \
+             SELECT source, channel, NULL, 0, 0, '', message_id, published_at, observed_at, stored_at \
+             FROM mentions WHERE 1{}) \
+         GROUP BY source ORDER BY source",
+        access.conditions()
+    );
+    store.fetch("reading the freshness of sources", access.bind(store.query(&sql))).await
 }
 
 /// An interval in which a source missed messages, or may have.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct CoverageGap {
     /// Source.
     pub source: String,
@@ -68,9 +90,11 @@ pub struct CoverageGap {
     pub reason: String,
     /// Start, inclusive.
     #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
     pub from: Timestamp,
     /// End, exclusive.
     #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
     pub until: Timestamp,
     /// Messages missed, where known.
     pub estimate: Option<u64>,
@@ -80,7 +104,7 @@ pub struct CoverageGap {
 
 /// Coverage gaps that touch the filter's channels and time, latest first.
 pub async fn gaps(store: &Store, filter: &Filter, limit: usize) -> Result<Vec<CoverageGap>, StoreError> {
-    let filter = Filter { brands: Vec::new(), languages: Vec::new(), ..filter.clone() };
+    let filter = Filter { brands: Vec::new(), languages: Vec::new(), public_only: false, ..filter.clone() };
     // What touches the window has not ended before it and begins within it or earlier.
     let conditions =
         filter.conditions().replace("published_at >=", "until_at >").replace("published_at <", "from_at <");
@@ -93,7 +117,7 @@ pub async fn gaps(store: &Store, filter: &Filter, limit: usize) -> Result<Vec<Co
 }
 
 /// Dead letters of one source for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
     /// Source or stage that refused them.
     pub source: String,
@@ -110,4 +134,36 @@ pub async fn refused(store: &Store, limit: usize) -> Result<Vec<Refused>, StoreE
          GROUP BY source, reason ORDER BY records DESC, source, reason LIMIT {limit}"
     );
     store.fetch("reading dead letters", store.query(&sql)).await
+}
+
+/// One poll of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct Poll {
+    /// Source.
+    pub source: String,
+    /// Platform.
+    pub channel: String,
+    /// When.
+    #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
+    pub polled_at: Timestamp,
+    /// Messages heard.
+    pub messages: u64,
+    /// Records that could not be understood.
+    pub poison: u64,
+    /// Why it failed; empty where it went well.
+    pub error: String,
+}
+
+/// The latest polls of these sources (of all, where none is named), newest first.
+pub async fn polls(store: &Store, sources: &[String], limit: usize) -> Result<Vec<Poll>, StoreError> {
+    let condition = if sources.is_empty() { "" } else { "WHERE source IN {sources:Array(String)}" };
+    let sql = format!(
+        "SELECT toString(source) AS source, toString(channel) AS channel, \
+             toUnixTimestamp64Milli(polled_at) AS polled_at, messages, poison, error \
+         FROM source_polls {condition} ORDER BY source_polls.polled_at DESC, source LIMIT {limit}"
+    );
+    let query = store.query(&sql);
+    let query = if sources.is_empty() { query } else { query.param("sources", sources) };
+    store.fetch("reading polls of sources", query).await
 }

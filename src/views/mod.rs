@@ -9,12 +9,15 @@
 use clickhouse::query::Query;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
 
 use crate::store::Store;
 
+pub mod corrections;
 pub mod management;
 pub mod mapping;
 pub mod measurement;
+pub mod mentions;
 pub mod middleware;
 pub mod monitoring;
 
@@ -31,6 +34,8 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Published before.
     pub until: Option<Timestamp>,
+    /// Leaves out what was said in private channels (e-mail, chat).
+    pub public_only: bool,
 }
 
 impl Filter {
@@ -41,6 +46,11 @@ impl Filter {
         self.bind(store.query(&sql.replace("{mentions}", &mentions)))
     }
 
+    /// Of this filter only what says who may see what: brands, and whether private channels are left out.
+    pub(crate) fn access(&self) -> Self {
+        Self { brands: self.brands.clone(), public_only: self.public_only, ..Self::default() }
+    }
+
     /// The filter as conditions, each with `AND` in front; they hold names of parameters, never their values.
     fn conditions(&self) -> String {
         let conditions = [
@@ -49,6 +59,7 @@ impl Filter {
             (!self.languages.is_empty()).then_some(" AND language IN {languages:Array(String)}"),
             self.from.map(|_| " AND published_at >= fromUnixTimestamp64Milli({from:Int64})"),
             self.until.map(|_| " AND published_at < fromUnixTimestamp64Milli({until:Int64})"),
+            self.public_only.then_some(" AND visibility = 'public'"),
         ];
         conditions.into_iter().flatten().collect()
     }
@@ -68,6 +79,11 @@ impl Filter {
     }
 }
 
+/// The nearest moment that the store can hold (1900 to 2299), in Unix milliseconds.
+pub(crate) fn storable(millis: i64) -> i64 {
+    millis.clamp(-2_208_988_800_000, 10_413_705_600_000)
+}
+
 /// Reads Unix milliseconds.
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     timestamp(i64::deserialize(deserializer)?)
@@ -76,6 +92,11 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Er
 /// Reads Unix milliseconds that may be NULL.
 fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     Option::<i64>::deserialize(deserializer)?.map(timestamp).transpose()
+}
+
+/// Reads an id that is all zeros where there is none.
+fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    Ok(Some(clickhouse::serde::uuid::deserialize(deserializer)?).filter(|id| !id.is_nil()))
 }
 
 fn timestamp<E: serde::de::Error>(millis: i64) -> Result<Timestamp, E> {

@@ -3,12 +3,13 @@
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Filter, millis};
+use super::{Filter, millis, optional_millis};
 use crate::store::{Store, StoreError};
 
 /// Length of a bucket of time; buckets begin on the full minute, hour or day of UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// 60 seconds.
@@ -39,7 +40,8 @@ impl Step {
 }
 
 /// What volume is split by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum By {
     /// Brand.
     Brand,
@@ -60,10 +62,11 @@ impl By {
 }
 
 /// Mentions in a bucket of time.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Volume {
     /// Start of the bucket.
     #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Brand, channel or language.
     pub name: String,
@@ -93,7 +96,7 @@ pub async fn volume(store: &Store, filter: &Filter, step: Step, by: By) -> Resul
 }
 
 /// How much there is.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// (brand, message) pairs.
     pub mentions: u64,
@@ -101,10 +104,14 @@ pub struct Totals {
     pub messages: u64,
     /// Distinct authors that the sources name.
     pub authors: u64,
-    /// Publication of the oldest mention, Unix milliseconds; `None` where there is none.
-    pub first: Option<i64>,
-    /// Publication of the newest mention, Unix milliseconds.
-    pub last: Option<i64>,
+    /// Publication of the oldest mention; `None` where there is none.
+    #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first: Option<Timestamp>,
+    /// Publication of the newest mention.
+    #[serde(deserialize_with = "optional_millis")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last: Option<Timestamp>,
 }
 
 /// How much there is, and from when to when.
@@ -117,7 +124,7 @@ pub async fn totals(store: &Store, filter: &Filter) -> Result<Totals, StoreError
 }
 
 /// A term that is said more often than before.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Trend {
     /// Brand in whose mentions it rises.
     pub brand: String,
@@ -187,13 +194,24 @@ pub async fn trending(
          FROM terms INNER JOIN totals ON terms.brand = totals.brand AND terms.scope = totals.scope \
          WHERE before_of > 0 AND z >= 2.58 \
          ORDER BY z DESC, recent DESC, term, brand LIMIT {TREND_CANDIDATES}",
-        conditions = filter.conditions(),
+        conditions = term_conditions(filter),
     );
     let query = filter.ask(store, &sql).param("since", since.as_millisecond()).param("sampled", sampled);
     let candidates: Vec<Trend> = store.fetch(DOING, query).await?;
     let mut trends = without_fragments(candidates);
     trends.truncate(limit);
     Ok(trends)
+}
+
+/// The filter for `mention_terms`, which does not know what is private: that is asked of the mentions themselves.
+fn term_conditions(filter: &Filter) -> String {
+    if !filter.public_only {
+        return filter.conditions();
+    }
+    let anywhere = Filter { public_only: false, ..filter.clone() }.conditions();
+    let public = "(brand, message_id) IN (SELECT brand, message_id FROM {mentions} \
+                  WHERE cityHash64(message_id) % {sampled:UInt64} = 0)";
+    format!("{anywhere} AND {public}")
 }
 
 /// Keeps the longest of terms of one brand that lie within each other and are said about as often: text without
@@ -239,10 +257,11 @@ fn is_unspaced(term: &str) -> bool {
 }
 
 /// A mention, as it is shown.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Latest {
     /// When it was published.
     #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
     pub published_at: Timestamp,
     /// Brand.
     pub brand: String,

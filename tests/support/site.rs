@@ -30,6 +30,7 @@ const FIGURES: [(&str, &str); 4] = [
 
 /// An installation: a configuration and a data directory.
 pub struct Site {
+    head: String,
     dir: TempDir,
 }
 
@@ -43,14 +44,15 @@ impl Site {
     /// An installation whose configuration begins with `head` (its log and store).
     pub fn with(head: &str, config: impl FnOnce(&Path) -> String) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("data");
-        let text = format!(
-            "data_dir = \"{}\"\n{head}\n[serve]\nlisten = \"127.0.0.1:0\"\n{}",
-            data.display(),
-            config(dir.path())
-        );
-        std::fs::write(dir.path().join("hearken.toml"), text).unwrap();
-        Self { dir }
+        let head = format!("data_dir = {:?}\n{head}\n[serve]\nlisten = \"127.0.0.1:0\"\n", dir.path().join("data"));
+        let site = Self { head, dir };
+        site.configure(&config(site.dir.path()));
+        site
+    }
+
+    /// Replaces brands and sources in the configuration.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.config(), format!("{}{config}", self.head)).unwrap();
     }
 
     fn config(&self) -> PathBuf {

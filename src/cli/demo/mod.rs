@@ -56,7 +56,7 @@ impl Demo {
         });
         let config = Config::load(&config_path, &Environment::default()).map_err(Failure::configuration)?;
 
-        let app = App::start(&config, Roles::ALL, stop.clone()).await?;
+        let app = App::start(config.clone(), Roles::ALL, stop.clone()).await?;
         let shown = show(&app, session, &stop).await;
         if shown.is_ok() && !self.exit && !stop.is_cancelled() {
             if let Some(address) = app.address {

@@ -1,0 +1,137 @@
+//! The views as resources: the same figures as the report, and those that only the API has.
+
+use hearken::store::rows::{DeadLetterRow, GapRow, MentionRow, PollRow};
+use serde_json::{Value, json};
+
+use crate::clickhouse::{HOUR, MARCH, id, mention};
+use crate::server::{Server, ids, server, talk};
+
+async fn fill(server: &Server) {
+    server.store.insert_mentions(&talk()).await.unwrap();
+    let to_globex = ["globex".to_owned()];
+    let reply =
+        MentionRow { in_reply_to: id(2), mentioned: &to_globex, direction: "outbound", ..mention("acme", 7, "sorry") };
+    server.store.insert_mentions(&[reply]).await.unwrap();
+    let poll = |hour, error| PollRow {
+        source: "news",
+        channel: "feed",
+        polled_at: MARCH + hour * HOUR,
+        messages: 3,
+        poison: 1,
+        error,
+    };
+    server.store.insert_polls(&[poll(1, ""), poll(2, "news.example answered 503")]).await.unwrap();
+    let gap = GapRow {
+        id: id(1),
+        source: "news",
+        channel: "feed",
+        reason: "outage",
+        from: MARCH + HOUR,
+        until: MARCH + 2 * HOUR,
+        estimate: None,
+        detail: "news.example answered 503",
+    };
+    server.store.insert_gaps(&[gap]).await.unwrap();
+    let letter = DeadLetterRow {
+        id: id(1),
+        source: "news",
+        origin: "https://news.example/feed",
+        reason: "no date and no id",
+        payload: b"",
+        refused_at: MARCH,
+    };
+    server.store.insert_dead_letters(&[letter]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_view_answers() {
+    let Some(server) = server("api_views").await else { return };
+    fill(&server).await;
+    for path in [
+        "totals",
+        "volume?step=day&by=channel",
+        "trends?since=2026-03-01T02:00:00Z",
+        "authors?rank=messages&limit=1",
+        "interactions",
+        "unanswered",
+        "brands?brand=acme&brand=silent",
+        "sources",
+        "coverage-gaps",
+        "polls",
+        "dead-letters",
+        "status",
+    ] {
+        let mut answer = server.get(&format!("/api/v1/{path}"), "").await;
+        settle(&mut answer);
+        let name = path.split('?').next().unwrap();
+        insta::assert_json_snapshot!(format!("view_{name}"), answer);
+    }
+}
+
+/// Replaces what is of the moment.
+fn settle(answer: &mut Value) {
+    match answer {
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| match name.as_str() {
+            "stored_after_ms" if !value.is_null() => *value = json!("some time"),
+            "version" => *value = json!("this release"),
+            _ => settle(value),
+        }),
+        Value::Array(values) => values.iter_mut().for_each(settle),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn gaps_and_polls_are_narrowed() {
+    let Some(server) = server("api_gaps").await else { return };
+    fill(&server).await;
+    let count = async |path: &str| server.get(&format!("/api/v1/{path}"), "").await["items"].as_array().unwrap().len();
+    for (path, expected) in [
+        ("coverage-gaps", 1),
+        ("coverage-gaps?channel=feed", 1),
+        ("coverage-gaps?channel=mastodon", 0),
+        ("coverage-gaps?from=2026-03-01T02:00:00Z", 0),
+        ("coverage-gaps?until=2026-03-01T01:00:00Z", 0),
+        ("coverage-gaps?from=2026-03-01T01:59:00Z&until=2026-03-01T03:00:00Z", 1),
+        ("polls?source=news", 2),
+        ("polls?source=news&limit=1", 1),
+        ("polls?source=other", 0),
+    ] {
+        assert_eq!(count(path).await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn interactions_agree_with_the_view_of_the_store() {
+    let Some(server) = server("api_interactions").await else { return };
+    fill(&server).await;
+    let told = server.get("/api/v1/interactions", "").await;
+    let told: Vec<String> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| {
+            format!("{}\t{}\t{}\t{}", edge["kind"], edge["author"], edge["target"], edge["interactions"])
+                .replace('"', "")
+        })
+        .collect();
+    let sql = "SELECT kind, author, target, interactions FROM interactions ORDER BY interactions DESC, channel, kind, author, target";
+    let view = crate::clickhouse::sql(&server.store, sql).await;
+    assert_eq!(told.join("\n"), view);
+    assert!(!told.is_empty());
+    // A reply within the time is known by whom it answers, though that was said before.
+    let later = server.get("/api/v1/interactions?from=2026-03-01T00:00:00Z&until=2026-03-01T00:30:00Z", "").await;
+    assert!(later["items"].as_array().unwrap().iter().any(|edge| edge["kind"] == "reply"), "{later}");
+}
+
+#[tokio::test]
+async fn what_was_answered_does_not_wait() {
+    let Some(server) = server("api_unanswered").await else { return };
+    server.store.insert_mentions(&talk()).await.unwrap();
+    assert_eq!(server.get("/api/v1/unanswered", "").await["items"].as_array().unwrap().len(), 2);
+    fill(&server).await;
+    let waiting = server.get("/api/v1/unanswered", "").await;
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 1);
+    assert_eq!(waiting["items"][0]["text"], "secret complaint");
+    assert_eq!(ids(&server.get("/api/v1/mentions?direction=outbound", "").await), [id(7).to_string()]);
+}

@@ -1,0 +1,148 @@
+//! A web address with a database of its own, and a client for it.
+#![allow(unreachable_pub)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hearken::api::{Api, Limits, Role, Token};
+use hearken::eventlog::memory::MemoryLog;
+use hearken::metrics::Metrics;
+use hearken::store::Store;
+use hearken::store::rows::MentionRow;
+use hearken::supervise::Supervisor;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::clickhouse::{HOUR, MARCH, mention, store};
+
+/// A running web address; stops when dropped.
+pub struct Server {
+    pub store: Store,
+    pub stop: CancellationToken,
+    address: SocketAddr,
+    client: Client,
+    _stop: DropGuard,
+}
+
+/// Serves an empty database; `None` where there is no ClickHouse.
+pub async fn server(database: &str) -> Option<Server> {
+    server_with(database, Limits { requests_per_second: 10_000, burst: 10_000, ..Limits::default() }).await
+}
+
+/// Serves an empty database with these limits.
+pub async fn server_with(database: &str, limits: Limits) -> Option<Server> {
+    Some(serve(store(database).await?, limits))
+}
+
+/// Serves a store.
+pub fn serve(store: Store, limits: Limits) -> Server {
+    let stop = CancellationToken::new();
+    let board = Supervisor::new(stop.clone()).board();
+    let api =
+        Api::new(store.clone(), Arc::new(MemoryLog::new(1)), board, Metrics::default(), limits, stop.clone()).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(hearken::web::serve(Arc::new(listener), api, stop.clone()));
+    // Chooses how TLS is done, without which no client can be built.
+    drop(hearken_connectors::http::Client::new(hearken_connectors::http::Settings::default()).unwrap());
+    Server { store, address, client: Client::new(), _stop: stop.clone().drop_guard(), stop }
+}
+
+impl Server {
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self, method: &str, path: &str, token: &str) -> RequestBuilder {
+        let request = self.client.request(method.parse().unwrap(), self.url(path));
+        if token.is_empty() { request } else { request.bearer_auth(token) }
+    }
+
+    /// What a GET answers.
+    pub async fn answer(&self, path: &str, token: &str) -> Response {
+        self.request("GET", path, token).send().await.unwrap()
+    }
+
+    /// Status and body of a GET.
+    pub async fn get_as(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        read(self.answer(path, token).await).await
+    }
+
+    /// The body of a GET that goes well.
+    pub async fn get(&self, path: &str, token: &str) -> Value {
+        let (status, body) = self.get_as(path, token).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    /// Corrects a sentiment.
+    pub async fn correct(
+        &self,
+        id: impl std::fmt::Display,
+        brand: &str,
+        label: &str,
+        token: &str,
+    ) -> (StatusCode, Value) {
+        let path = format!("/api/v1/mentions/{id}/sentiment?brand={brand}");
+        let body = serde_json::json!({ "sentiment": label });
+        read(self.request("PUT", &path, token).json(&body).send().await.unwrap()).await
+    }
+
+    /// A token that sees these brands (all, where none is named).
+    pub async fn token(&self, role: Role, brands: &[&str]) -> String {
+        let name = format!("{}-{}", role.name(), brands.join("-"));
+        let brands = brands.iter().map(|brand| (*brand).to_owned()).collect();
+        let (_, text) = Token::create(&self.store, &name, role, brands, None).await.unwrap();
+        // What was read of the tokens before is believed for two seconds.
+        tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+        text.expose().to_owned()
+    }
+}
+
+/// Status and JSON of an answer.
+pub async fn read(response: Response) -> (StatusCode, Value) {
+    let (status, text) = (response.status(), response.text().await.unwrap());
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (status, body)
+}
+
+/// The ids of a list's mentions.
+pub fn ids(list: &Value) -> Vec<String> {
+    list["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Four public mentions and two private ones, of two brands, by three authors.
+pub fn talk() -> Vec<MentionRow<'static>> {
+    let row = |brand, number, text, sentiment, score| MentionRow {
+        published_at: MARCH + number as i64 * HOUR,
+        sentiment,
+        sentiment_score: score,
+        ..mention(brand, number, text)
+    };
+    vec![
+        row("acme", 1, "Acme is great", "positive", 0.8),
+        MentionRow { author_id: "b2", author_handle: "Bob", ..row("acme", 2, "ACME broke again", "negative", -0.9) },
+        MentionRow { author_id: "b2", author_handle: "Bob", ..row("globex", 2, "ACME broke again", "neutral", 0.1) },
+        MentionRow {
+            kind: "article",
+            channel: "feed",
+            source: "news",
+            language: "de",
+            ..row("globex", 3, "Größe zählt: Globex", "neutral", 0.0)
+        },
+        MentionRow {
+            visibility: "private",
+            kind: "email",
+            channel: "email",
+            ..row("acme", 4, "secret complaint", "negative", -0.7)
+        },
+        MentionRow {
+            visibility: "private",
+            kind: "chat",
+            channel: "chat",
+            ..row("globex", 5, "secret praise", "positive", 0.9)
+        },
+    ]
+}
