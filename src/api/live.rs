@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_flood_is_remembered_in_part() {
         let mut place = Place::from(0);
-        place.sent.extend((0..REMEMBERED as i64 + 5).map(|at| stored(at % 7 * 1000 + at / 7)));
+        place.sent.extend((0..REMEMBERED as i64 + 5).map(|at| stored(at % 7 * 4000 + at / 7)));
         place.forget();
         assert_eq!(place.sent.len(), REMEMBERED);
         assert!(place.sent.first().is_some_and(|first| place.floor < *first));

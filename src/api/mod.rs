@@ -3,7 +3,7 @@
 //! Routes, parameters and types are described by the OpenAPI document at `/api/v1/openapi.json`, which is made from
 //! them; `docs/api.md` is the guide. Three rules hold everywhere:
 //!
-//! - Every question to the store goes through [`Caller::narrow`](caller::Caller::narrow): a token sees its brands, and
+//! - Every question to the store goes through `Caller::narrow` (`caller.rs`): a token sees its brands, and
 //!   what was said in private channels only if its role may, in lists, single mentions, the live feed and figures alike.
 //! - Parameters are read strictly: what is unknown, repeated or wrong refuses the request, and is named.
 //! - A refusal is a [`Problem`] (RFC 9457), and says what to do.

@@ -240,7 +240,7 @@ fn nearest<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn problems(query: &str, read: impl Fn(&mut Params)) -> Vec<(String, String)> {
