@@ -38,7 +38,7 @@ print(*(package for package in sys.argv[1:] if not installed(package)))
 EOF
     )
     if [ -z "$missing" ]; then
-        echo "$* installed in $venv"
+        echo "$* is in $venv"
         return 0
     fi
     if ! python3 -c 'import ensurepip' 2>/dev/null; then
