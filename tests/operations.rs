@@ -131,7 +131,7 @@ fn an_operator_can_rely_on_the_daemon() {
         "[[brand]]\nname = \"Bolt\"\nnames = [\"Bolt\"]\n",
     );
     let down = "[source.down]\nchannel = \"mastodon\"\nserver = \"http://127.0.0.1:9\"\ntoken = \"env:TEST_TOKEN\"\n\
-                timelines = [\"#acme\"]\n";
+                timelines = [\"tag:acme\"]\n";
     let (mut one, mut two) = (Writer::new(dir, "one"), Writer::new(dir, "two"));
     let site = Site::embedded(|_| format!("{acme}{}{down}", source("one", dir, "post")));
     let daemon = Running::start(&site, dir);
@@ -167,11 +167,12 @@ fn an_operator_can_rely_on_the_daemon() {
     daemon.signal("-HUP");
     daemon.await_told("READY=1");
     assert!(daemon.log().contains("the old one stays"));
+    // The questions below read the configuration too.
+    site.configure(&changed);
     two.write(2);
     wait_until("the daemon goes on with the old one", || {
         stored("SELECT count() FROM mentions WHERE channel = 'two'") == 42
     });
-    site.configure(&changed);
 
     let metrics = daemon.get("/metrics");
     assert!(metrics.contains("application/openmetrics-text"), "{metrics}");
