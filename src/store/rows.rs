@@ -31,6 +31,8 @@ pub struct MentionRow<'a> {
     pub direction: &'a str,
     /// `public` or `private`.
     pub visibility: &'a str,
+    /// [`Noise`](hearken_connectors::Noise) by name.
+    pub noise: &'a str,
     /// Author's id on the platform.
     pub author_id: &'a str,
     /// Author's handle.
@@ -57,6 +59,8 @@ pub struct MentionRow<'a> {
     pub hashtags: &'a [String],
     /// Handles mentioned, lower case.
     pub mentioned: &'a [String],
+    /// Names of the attachments.
+    pub attachments: &'a [String],
     /// Message answered; nil where there is none.
     pub in_reply_to: Uuid,
     /// Message repeated; nil where there is none.
@@ -119,6 +123,7 @@ impl Columns for MentionRow<'_> {
         block.name("kind", |row| row.kind);
         block.name("direction", |row| row.direction);
         block.name("visibility", |row| row.visibility);
+        block.name("noise", |row| row.noise);
         block.string("author_id", |row| row.author_id.as_bytes());
         block.string("author_handle", |row| row.author_handle.as_bytes());
         block.string("author_name", |row| row.author_name.as_bytes());
@@ -132,6 +137,7 @@ impl Columns for MentionRow<'_> {
         block.strings("links", |row| row.links);
         block.strings("hashtags", |row| row.hashtags);
         block.strings("mentioned", |row| row.mentioned);
+        block.strings("attachments", |row| row.attachments);
         block.uuid("in_reply_to", |row| row.in_reply_to);
         block.uuid("repost_of", |row| row.repost_of);
         block.string("conversation", |row| row.conversation.as_bytes());
