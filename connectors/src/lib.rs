@@ -15,6 +15,7 @@ pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+pub mod telegram;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;

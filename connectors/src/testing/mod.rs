@@ -5,7 +5,9 @@
 mod conformance;
 mod mastodon;
 mod server;
+mod telegram;
 
 pub use conformance::{Scenario, conform};
 pub use mastodon::MastodonTimeline;
 pub use server::{Answer, Request, Server};
+pub use telegram::{BotQueue, TelegramBot};
