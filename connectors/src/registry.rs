@@ -41,6 +41,7 @@ pub static CHANNELS: &[Channel] = &[
     crate::feed::CHANNEL,
     crate::file::CHANNEL,
     crate::mastodon::CHANNEL,
+    crate::matrix::CHANNEL,
     crate::telegram::CHANNEL,
 ];
 

@@ -176,9 +176,9 @@ async fn a_day_of_absence_is_a_gap() {
     let mut remote = Remote::start().await;
     remote.say("new");
     let days_ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
-    let cursor = |polled_at: Timestamp| {
-        let text = polled_at.to_string();
-        Some(Cursor(json!({"version": 1, "offset": 5_000_000, "heard_at": text, "polled_at": text})))
+    let cursor = |complete_until: Timestamp| {
+        let text = complete_until.to_string();
+        Some(Cursor(json!({"version": 1, "offset": 5_000_000, "heard_at": text, "complete_until": text})))
     };
     let away = days_ago(9);
     let batch = remote.connector(cursor(away)).next_batch().await.unwrap();
@@ -187,8 +187,9 @@ async fn a_day_of_absence_is_a_gap() {
     assert_eq!((gap.from, gap.reason), (away, GapReason::CursorExpired));
     assert!(gap.until > days_ago(2) && gap.until < Timestamp::now() - SignedDuration::from_hours(23), "{gap:?}");
 
-    let recently =
-        Some(Cursor(json!({"version": 1, "polled_at": (days_ago(0) - SignedDuration::from_hours(20)).to_string()})));
+    let recently = Some(Cursor(
+        json!({"version": 1, "complete_until": (days_ago(0) - SignedDuration::from_hours(20)).to_string()}),
+    ));
     assert_eq!(remote.connector(recently).next_batch().await.unwrap().gaps, []);
 }
 

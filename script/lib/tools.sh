@@ -3,6 +3,7 @@
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CLICKHOUSE_CONNECT_VERSION=1.12.0
+SYNAPSE_VERSION=1.163.2
 
 # Installs a cargo command in the given version; a debug build, because it is used for seconds and
 # built for minutes.
@@ -36,6 +37,28 @@ sys.exit(clickhouse_connect.__version__ != '$CLICKHOUSE_CONNECT_VERSION')" 2>/de
     echo "installing clickhouse-connect $CLICKHOUSE_CONNECT_VERSION in $venv"
     if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"; }; then
         manual_step "python3 -m venv $venv && $venv/bin/pip install clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION"
+        return 1
+    fi
+}
+
+# Installs Synapse, a Matrix homeserver, into $HEARKEN_HOME/synapse.
+install_synapse() {
+    local venv
+    venv="$(hearken_home)/synapse"
+    if "$venv/bin/python" -c "
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version('matrix-synapse') != '$SYNAPSE_VERSION')" 2>/dev/null; then
+        echo "Synapse $SYNAPSE_VERSION is installed in $venv"
+        return 0
+    fi
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then
+        install_packages python3 python3-venv || return 1
+    fi
+    echo "installing Synapse $SYNAPSE_VERSION in $venv (about 250 MB) ..."
+    # From source, it would want its own Rust build.
+    if ! { python3 -m venv "$venv" &&
+        "$venv/bin/pip" install --quiet --only-binary=matrix-synapse "matrix-synapse==$SYNAPSE_VERSION"; }; then
+        manual_step "python3 -m venv $venv && $venv/bin/pip install matrix-synapse==$SYNAPSE_VERSION"
         return 1
     fi
 }

@@ -51,14 +51,14 @@ mod recent;
 mod tests;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use self::api::{Api, LIMIT};
 use self::parse::{Heard, Item, Reading, item};
-use self::position::{KEPT, Position};
+use self::position::Position;
 use self::recent::Recent;
 use crate::contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Gap, GapReason};
 use crate::message::Message;
@@ -177,7 +177,7 @@ impl Connector for TelegramConnector {
         let updates = self.api.updates(self.position.offset(Timestamp::now())).await?;
         let now = Timestamp::now();
         let mut batch = Batch { more: updates.len() >= LIMIT, ..Batch::default() };
-        batch.gaps.extend(self.position.absence(now).map(expired));
+        batch.gaps.extend(self.position.expired(now).map(expired));
         let reading = Reading { source: &self.source, bot: &self.bot, observed_at: now };
         let mut ids = Vec::new();
         for item in updates.iter().filter_map(item) {
@@ -190,7 +190,7 @@ impl Connector for TelegramConnector {
         if ids.is_empty() && !updates.is_empty() {
             return Err(self.api.unusable("updates have no `update_id`"));
         }
-        if self.position.advance(&ids, now) {
+        if self.position.advance(&ids, !batch.more, now) {
             let cursor = Cursor::of(&self.position);
             batch.cursor =
                 Some(cursor.map_err(|error| ConnectorError::bug(format!("cannot write the cursor: {error}")))?);
@@ -200,11 +200,10 @@ impl Connector for TelegramConnector {
 }
 
 /// The gap of an absence, which ends where Telegram's memory begins.
-fn expired((from, now): (Timestamp, Timestamp)) -> Gap {
-    let until = now.checked_sub(SignedDuration::try_from(KEPT).unwrap_or_default()).unwrap_or(now);
+fn expired((from, until): (Timestamp, Timestamp)) -> Gap {
     Gap {
         from,
-        until: until.max(from),
+        until,
         reason: GapReason::CursorExpired,
         estimate: None,
         detail: "Telegram keeps updates for 24 hours, and was not asked for longer than that".to_owned(),

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::contract::{BuildError, Cursor};
 
 /// How long Telegram keeps an update that nobody asks for.
-pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How old the time of the last poll in the cursor may get.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old [`Position::complete_until`] in the cursor may get while nothing happens.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
+/// While a backlog is read, its oldest updates expire: so much of it counts as lost, to be honest.
+const DRAINING: Duration = Duration::from_secs(5 * 60);
 
 const VERSION: u32 = 1;
 
@@ -28,9 +30,9 @@ pub(super) struct Position {
     /// When that update was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard_at: Option<Timestamp>,
-    /// When Telegram last answered, give or take [`REFRESH`].
+    /// Everything until then was heard, or its loss admitted; give or take [`REFRESH`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    polled_at: Option<Timestamp>,
+    complete_until: Option<Timestamp>,
 }
 
 impl Position {
@@ -52,24 +54,33 @@ impl Position {
         self.offset.filter(|_| self.heard_at.is_some_and(|heard_at| !longer_ago(heard_at, KEPT, now)))
     }
 
-    /// From when to when nobody asked, where that was long enough for updates to expire.
-    pub(super) fn absence(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        self.polled_at.filter(|polled_at| longer_ago(*polled_at, KEPT, now)).map(|polled_at| (polled_at, now))
+    /// From when to when updates expired that may not have been heard.
+    pub(super) fn expired(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let complete_until = self.complete_until.filter(|until| longer_ago(*until, KEPT, now))?;
+        Some((complete_until, before(now, KEPT - DRAINING)))
     }
 
-    /// Moves on after an answer with these updates; true when the position is worth storing.
-    pub(super) fn advance(&mut self, updates: &[i64], now: Timestamp) -> bool {
+    /// Moves on after an answer with these updates; `drained` when there are no more. True when the
+    /// position is worth storing.
+    pub(super) fn advance(&mut self, updates: &[i64], drained: bool, now: Timestamp) -> bool {
         if let Some(last) = updates.iter().max() {
             self.offset = Some(last.saturating_add(1));
             self.heard_at = Some(now);
         }
-        let is_stale = self.polled_at.is_none_or(|polled_at| longer_ago(polled_at, REFRESH, now));
-        let moved = !updates.is_empty() || is_stale;
-        if moved {
-            self.polled_at = Some(now);
+        let is_stale = self.complete_until.is_none_or(|until| longer_ago(until, REFRESH, now));
+        if drained && (is_stale || !updates.is_empty()) {
+            self.complete_until = Some(now);
+        } else if let (false, Some((_, until))) = (drained, self.expired(now)) {
+            self.complete_until = Some(until);
+        } else if !drained && self.complete_until.is_none() {
+            self.complete_until = Some(before(now, KEPT - DRAINING));
         }
-        moved
+        !updates.is_empty() || is_stale
     }
+}
+
+fn before(now: Timestamp, duration: Duration) -> Timestamp {
+    now.checked_sub(duration).unwrap_or(now)
 }
 
 fn longer_ago(moment: Timestamp, duration: Duration, now: Timestamp) -> bool {

@@ -56,14 +56,14 @@ impl World {
     fn poll(&mut self) {
         self.now += SignedDuration::from_secs(1);
         let updates = self.queue.get(self.position.offset(self.now), 3, self.now);
-        if let Some((_, until)) = self.position.absence(self.now) {
+        if let Some((_, until)) = self.position.expired(self.now) {
             self.gap_until = Some(until);
         }
         for update in &updates {
             *self.heard.entry(update["words"].as_u64().unwrap()).or_default() += 1;
         }
         let ids: Vec<i64> = updates.iter().map(|update| update["update_id"].as_i64().unwrap()).collect();
-        if self.position.advance(&ids, self.now) {
+        if self.position.advance(&ids, ids.len() < 3, self.now) {
             let cursor = Cursor::of(&self.position).unwrap();
             self.saved.push(Position::read(Some(&cursor)).unwrap());
         }
@@ -146,9 +146,9 @@ proptest! {
 fn a_position_in_the_cursor_is_refreshed_now_and_then() {
     let start: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
     let mut position = Position::read(None).unwrap();
-    assert!(position.advance(&[], start));
-    assert!(!position.advance(&[], start + SignedDuration::from_secs(60)));
-    assert!(position.advance(&[], start + SignedDuration::from_secs(700)));
+    assert!(position.advance(&[], true, start));
+    assert!(!position.advance(&[], true, start + SignedDuration::from_secs(60)));
+    assert!(position.advance(&[], true, start + SignedDuration::from_secs(700)));
 }
 
 #[test]
