@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::event::TYPES;
@@ -69,7 +70,14 @@ pub(super) type Answer = Result<Value, Refusal>;
 
 impl Api {
     pub(super) fn new(http: Client, server: Url, login: Login, source: &str) -> Self {
-        let key = format!("matrix {} {source}", server.authority());
+        // Sources that listen as the same user share their limits.
+        let who = match &login {
+            Login::Token(token) => {
+                Sha256::digest(token.expose()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+            }
+            Login::Password { user, .. } => user.clone(),
+        };
+        let key = format!("matrix {} {who}", server.authority());
         let limits = http.limits(&key, Quota::per_second(PER_SECOND).allow_burst(BURST));
         Self {
             http,
@@ -312,7 +320,7 @@ impl Api {
         match (status, code) {
             (401, Some(_)) => Err(self.token_refused()),
             (400..=499, Some(code)) if status != 429 => {
-                let code = code.to_owned();
+                let code = checked(code);
                 let error = refused(response, &code);
                 Ok(Err(Refusal { code, error }))
             }
@@ -360,13 +368,17 @@ impl Access {
     }
 }
 
-/// The error of a refusal, with its code, which is never quoted from a message.
+/// The error of a refusal, with its code.
 fn refused(response: Response, code: &str) -> ConnectorError {
-    let code: String = code.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).take(60).collect();
     match response.success() {
         Err(error) => ConnectorError { message: format!("{} ({code})", error.message), ..error },
         Ok(_) => ConnectorError { fault: Fault::Configuration, ..ConnectorError::remote(code) },
     }
+}
+
+/// A code is shown, so it must be one.
+fn checked(code: &str) -> String {
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).take(60).collect()
 }
 
 /// `retry_after_ms` of `M_LIMIT_EXCEEDED`, for servers that do not say it in a header.

@@ -108,6 +108,11 @@ impl<'a> Turn<'a> {
                 page.events.get(first..).unwrap_or_default()
             }
         };
+        if let Some(access) = self.joined.access.get_mut(id) {
+            for event in new.iter().filter(|event| event.meaning() == Meaning::Access) {
+                access.learn(&event.kind, &event.content);
+            }
+        }
         self.hear(id, new.iter(), &page.names);
     }
 
@@ -202,11 +207,6 @@ impl<'a> Turn<'a> {
                 Meaning::Encrypted => {
                     let room = self.position.rooms.get_mut(id);
                     self.batch.gaps.extend(room.and_then(|room| room.encrypted(event, id, self.now)));
-                }
-                Meaning::Access => {
-                    if let Some(access) = self.joined.access.get_mut(id) {
-                        access.learn(&event.kind, &event.content);
-                    }
                 }
                 _ => self.position.note(id, event),
             }

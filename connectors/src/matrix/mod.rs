@@ -20,8 +20,8 @@
 //!   that replies quote for old clients. Media are named below their caption: `[image NAME]`.
 //! - An edit is a new version of the message, and so is an edit taken back. A redaction is a deletion.
 //! - A thread is the conversation; outside of threads it is the room.
-//! - Reactions of all sorts count as likes of their message, replies in its thread as replies. Whenever
-//!   something about a message changes, it is fetched again as it is then.
+//! - A message that is edited, taken back or reacted to is fetched again as it is then, also one from
+//!   before the first poll. Reactions of all sorts count as likes, messages in its thread as replies.
 //! - `m.notice`, with which programs speak, marks the author as a bot. What our own user says is
 //!   outbound.
 //! - Messages are public in rooms that everybody may join and whose history is for all members, or for
