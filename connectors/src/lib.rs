@@ -12,10 +12,12 @@ pub mod file;
 pub mod http;
 pub mod imap;
 pub mod mastodon;
+pub mod matrix;
 pub mod message;
 pub mod registry;
 pub mod secret;
 pub mod settings;
+pub mod telegram;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;

@@ -37,8 +37,14 @@ pub struct Channel {
 }
 
 /// All channels, in alphabetical order.
-pub static CHANNELS: &[Channel] =
-    &[crate::feed::CHANNEL, crate::file::CHANNEL, crate::imap::CHANNEL, crate::mastodon::CHANNEL];
+pub static CHANNELS: &[Channel] = &[
+    crate::feed::CHANNEL,
+    crate::file::CHANNEL,
+    crate::imap::CHANNEL,
+    crate::mastodon::CHANNEL,
+    crate::matrix::CHANNEL,
+    crate::telegram::CHANNEL,
+];
 
 /// The channel of this name, or an error that lists the valid ones and the nearest.
 pub fn channel(name: &str) -> Result<&'static Channel, BuildError> {

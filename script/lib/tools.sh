@@ -6,6 +6,7 @@ CLICKHOUSE_CONNECT_VERSION=1.12.0
 SCHEMATHESIS_VERSION=4.32.5
 CONFLUENT_KAFKA_VERSION=2.16.1
 VADER_VERSION=3.3.2
+SYNAPSE_VERSION=1.163.2
 
 # Installs a cargo command in the given version; a debug build, because it is used for seconds and
 # built for minutes.
@@ -61,6 +62,28 @@ install_python_clients() {
 install_python_stack() {
     install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" \
         "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION"
+}
+
+# Installs Synapse, a Matrix homeserver, into $HEARKEN_HOME/synapse.
+install_synapse() {
+    local venv
+    venv="$(hearken_home)/synapse"
+    if "$venv/bin/python" -c "
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version('matrix-synapse') != '$SYNAPSE_VERSION')" 2>/dev/null; then
+        echo "Synapse $SYNAPSE_VERSION is installed in $venv"
+        return 0
+    fi
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then
+        install_packages python3 python3-venv || return 1
+    fi
+    echo "installing Synapse $SYNAPSE_VERSION in $venv (about 250 MB) ..."
+    # From source, it would want its own Rust build.
+    if ! { python3 -m venv "$venv" &&
+        "$venv/bin/pip" install --quiet --only-binary=matrix-synapse "matrix-synapse==$SYNAPSE_VERSION"; }; then
+        manual_step "python3 -m venv $venv && $venv/bin/pip install matrix-synapse==$SYNAPSE_VERSION"
+        return 1
+    fi
 }
 
 # Installs the servers and clients that tests speak to, and the checker of these scripts.

@@ -25,7 +25,7 @@ use crate::contract::ConnectorError;
 const LONGEST_WAIT_IN_CALL: Duration = Duration::from_secs(60);
 
 /// No server makes us wait longer than this at once, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pause after a 429 that does not say how long.
 const PAUSE_UNTOLD: Duration = Duration::from_secs(60);
@@ -77,9 +77,9 @@ impl Limits {
         }
     }
 
-    /// Takes note of what an answer says about the limits.
-    pub(super) fn learn(&self, status: u16, headers: &HeaderMap) {
-        if let Some(wait) = wait_told(status, headers) {
+    /// Takes note of how long the server wants us to be silent, if it does: see [`wait_told`].
+    pub(super) fn learn(&self, wait: Option<Duration>) {
+        if let Some(wait) = wait {
             let until = Instant::now() + wait;
             let mut paused_until = self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
             *paused_until = (*paused_until).max(Some(until));
@@ -241,12 +241,12 @@ mod tests {
         let limits = registry.get("key", Quota::per_second(std::num::NonZeroU32::new(100).unwrap()));
         let retry_after = |seconds: u32| HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, seconds.into())]);
 
-        limits.learn(429, &retry_after(30));
+        limits.learn(wait_told(429, &retry_after(30)));
         let before = Instant::now();
         limits.wait().await.unwrap();
         assert!(before.elapsed() >= Duration::from_secs(30));
 
-        registry.get("key", Quota::per_second(std::num::NonZeroU32::MIN)).learn(429, &retry_after(300));
+        registry.get("key", Quota::per_second(std::num::NonZeroU32::MIN)).learn(wait_told(429, &retry_after(300)));
         let error = limits.wait().await.unwrap_err();
         assert!(error.rate_limited);
         assert_eq!(error.retry_after.unwrap().as_secs(), 300);

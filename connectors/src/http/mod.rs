@@ -6,7 +6,8 @@
 //! - The body is read as a stream and cut off by an error at [`Settings::max_body`] bytes, counted
 //!   after decompression, whatever `Content-Length` claims.
 //! - Redirects are followed here, so that the caller learns when a resource has moved for good.
-//! - Errors and logs name a URL without its user, password, query and fragment.
+//! - Errors and logs name a URL without its user, password, query and fragment, or by another name
+//!   where the path holds a secret too: see [`Request::shown_as`].
 //! - Nothing is retried: see the delivery semantics in [`crate::contract`].
 //!
 //! ```no_run
@@ -116,17 +117,44 @@ impl Client {
 
     /// Starts a GET request that waits for its turn at `limits`.
     pub fn get<'a>(&'a self, url: &Url, limits: &'a Limits) -> Request<'a> {
-        Request { client: self, limits, url: url.clone(), bearer: None, headers: Vec::new() }
+        Request {
+            client: self,
+            limits,
+            url: url.clone(),
+            body: None,
+            bearer: None,
+            headers: Vec::new(),
+            shown: None,
+            wait_in_body: None,
+        }
+    }
+
+    /// Starts a POST request with a JSON body that waits for its turn at `limits`. Redirects are not
+    /// followed: what is sent may be a secret.
+    pub fn post<'a>(&'a self, url: &Url, body: &serde_json::Value, limits: &'a Limits) -> Request<'a> {
+        Request { body: Some(body.to_string()), ..self.get(url, limits) }
+    }
+
+    /// How long a server may be asked to hold an answer back (long polling), so that its silence is
+    /// not yet taken for a failure.
+    pub fn long_poll(&self) -> Duration {
+        self.settings.read_timeout * 2 / 3
     }
 }
+
+/// Reads from the body of a 429 how long to wait, where a platform says it there.
+pub type WaitInBody = fn(&[u8]) -> Option<Duration>;
 
 /// One request, sent by [`Request::send`].
 pub struct Request<'a> {
     client: &'a Client,
     limits: &'a Limits,
     url: Url,
+    body: Option<String>,
     bearer: Option<&'a Secret>,
     headers: Vec<(HeaderName, String)>,
+    shown: Option<&'a str>,
+    wait_in_body: Option<WaitInBody>,
 }
 
 impl<'a> Request<'a> {
@@ -153,6 +181,18 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Names the request in errors and logs, instead of its URL.
+    pub fn shown_as(mut self, name: &'a str) -> Self {
+        self.shown = Some(name);
+        self
+    }
+
+    /// A 429 without `Retry-After` says in its body how long to wait.
+    pub fn wait_in_body(mut self, read: WaitInBody) -> Self {
+        self.wait_in_body = Some(read);
+        self
+    }
+
     fn header(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
@@ -168,7 +208,15 @@ impl<'a> Request<'a> {
         let mut moved_permanently_to = None;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send_once(&url).await?;
-            let Some(target) = redirect_target(&url, response.status(), response.headers())? else {
+            let target = match redirect_target(&url, response.status(), response.headers()) {
+                _ if self.body.is_some() => None,
+                Ok(target) => target,
+                Err(()) => {
+                    let message = format!("{}: redirects to an unusable place", self.name(&url));
+                    return Err(ConnectorError::remote(message));
+                }
+            };
+            let Some(target) = target else {
                 return self.read(url, moved_permanently_to, response).await;
             };
             permanent_so_far &= matches!(response.status().as_u16(), 301 | 308);
@@ -177,12 +225,22 @@ impl<'a> Request<'a> {
             }
             url = target;
         }
-        Err(ConnectorError::remote(format!("{}: more than {MAX_REDIRECTS} redirects", redacted(&self.url))))
+        Err(ConnectorError::remote(format!("{}: more than {MAX_REDIRECTS} redirects", self.name(&self.url))))
+    }
+
+    /// The URL as errors and logs show it.
+    fn name(&self, url: &Url) -> String {
+        self.shown.map_or_else(|| redacted(url), str::to_owned)
     }
 
     async fn send_once(&self, url: &Url) -> Result<reqwest::Response, ConnectorError> {
         self.limits.wait().await?;
-        let mut request = self.client.http.get(url.clone());
+        let mut request = match &self.body {
+            None => self.client.http.get(url.clone()),
+            Some(body) => {
+                self.client.http.post(url.clone()).header(header::CONTENT_TYPE, "application/json").body(body.clone())
+            }
+        };
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -190,9 +248,17 @@ impl<'a> Request<'a> {
             request = request.bearer_auth(token.expose());
         }
         let response = request.send().await.map_err(|error| self.failure(url, &error))?;
-        tracing::debug!(url = %redacted(url), status = response.status().as_u16(), "asked");
-        self.limits.learn(response.status().as_u16(), response.headers());
+        tracing::debug!(url = self.name(url), status = response.status().as_u16(), "asked");
+        if !self.waits_for_body(&response) {
+            self.limits.learn(limits::wait_told(response.status().as_u16(), response.headers()));
+        }
         Ok(response)
+    }
+
+    /// True for a 429 whose body says how long to wait.
+    fn waits_for_body(&self, response: &reqwest::Response) -> bool {
+        let is_untold = response.status().as_u16() == 429 && !response.headers().contains_key(header::RETRY_AFTER);
+        is_untold && self.wait_in_body.is_some()
     }
 
     async fn read(
@@ -207,24 +273,32 @@ impl<'a> Request<'a> {
             if body.len() + chunk.len() > max {
                 return Err(ConnectorError::remote(format!(
                     "{}: the answer is larger than {} MiB",
-                    redacted(&final_url),
+                    self.name(&final_url),
                     max >> 20
                 )));
             }
             body.extend_from_slice(&chunk);
         }
+        let status = response.status().as_u16();
+        let mut wait = limits::wait_told(status, response.headers());
+        if self.waits_for_body(&response) {
+            let told = self.wait_in_body.and_then(|read| read(&body));
+            wait = told.map(|told| told.min(limits::LONGEST_PAUSE)).or(wait);
+            self.limits.learn(wait);
+        }
         Ok(Response {
-            status: response.status().as_u16(),
+            status,
+            name: self.name(&final_url),
             final_url,
             moved_permanently_to,
-            wait: limits::wait_told(response.status().as_u16(), response.headers()),
+            wait,
             headers: std::mem::take(response.headers_mut()),
             body: body.freeze(),
         })
     }
 
     fn failure(&self, url: &Url, error: &reqwest::Error) -> ConnectorError {
-        let url = redacted(url);
+        let url = self.name(url);
         let settings = &self.client.settings;
         if error.is_builder() {
             return ConnectorError::configuration(format!("{url}: cannot be sent: {}", root_cause(error)));
@@ -259,6 +333,7 @@ pub struct Response {
     pub moved_permanently_to: Option<Url>,
     /// The body, decompressed.
     pub body: Bytes,
+    name: String,
     headers: HeaderMap,
     wait: Option<Duration>,
 }
@@ -294,7 +369,7 @@ impl Response {
             return Ok(self);
         }
         let name = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
-        let message = format!("{}: answered {} {name}", redacted(&self.final_url), self.status).trim_end().to_owned();
+        let message = format!("{}: answered {} {name}", self.name, self.status).trim_end().to_owned();
         let wait = self.wait.unwrap_or_default();
         Err(match self.status {
             401 => ConnectorError::configuration(message),
@@ -315,7 +390,7 @@ pub fn redacted(url: &Url) -> String {
 }
 
 /// Where the server sends us, if it does. A redirect status without a `Location` is an answer like any other.
-fn redirect_target(from: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, ConnectorError> {
+fn redirect_target(from: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, ()> {
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
@@ -325,7 +400,7 @@ fn redirect_target(from: &Url, status: StatusCode, headers: &HeaderMap) -> Resul
         .and_then(|location| from.join(location).ok())
         .filter(|target| matches!(target.scheme(), "http" | "https"))
         .map(Some)
-        .ok_or_else(|| ConnectorError::remote(format!("{}: redirects to an unusable place", redacted(from))))
+        .ok_or(())
 }
 
 /// The innermost cause: `reqwest`'s own text repeats the URL, secrets included.

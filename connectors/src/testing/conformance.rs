@@ -33,6 +33,12 @@ pub trait Scenario {
         false
     }
 
+    /// False when the remote forgets what a cursor covers, so that it cannot be heard from the start
+    /// again.
+    fn remembers(&self) -> bool {
+        true
+    }
+
     /// Changes a message at the remote; `None` when the channel has no edits.
     fn edit(&mut self) -> Option<MessageId> {
         None
@@ -182,6 +188,9 @@ async fn resumes<R: Remote>(mut scenario: R) {
     let resumed = hear(connector.as_mut(), &second).await;
     assert_eq!(resumed.ids(), set(&second), "a resumed connector hears what is new, and only that");
 
+    if !scenario.remembers() {
+        return;
+    }
     let again = hear(scenario.connector(None).as_mut(), &[first, second].concat()).await;
     assert_eq!(again.ids().len(), 5, "ids are the same whenever they are heard");
 }

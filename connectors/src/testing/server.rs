@@ -1,11 +1,13 @@
 //! A tiny HTTP/1.1 server on 127.0.0.1 that answers by script and misbehaves on command.
 
 use std::collections::HashMap;
+use std::future::{Future, ready};
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -83,12 +85,14 @@ pub struct Request {
     pub path: String,
     /// Headers, names in lower case.
     pub headers: HashMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
     /// When it came.
     pub at: Instant,
 }
 
-/// How a path is answered: a pure function of the request.
-type Handler = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
+/// How a path is answered: a function of the request, which may hold the answer back.
+type Handler = Arc<dyn Fn(&Request) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 #[derive(Default)]
 struct Script {
@@ -126,7 +130,17 @@ impl Server {
 
     /// From now on, requests for this path (without query) are answered by a function.
     pub fn handle(&self, path: &str, handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
-        lock(&self.script).handlers.insert(path.to_owned(), Arc::new(handler));
+        self.handle_later(path, move |request| ready(handler(request)));
+    }
+
+    /// From now on, requests for this path (without query) are answered when a future says so: a long
+    /// poll.
+    pub fn handle_later<F>(&self, path: &str, handler: impl Fn(&Request) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        lock(&self.script).handlers.insert(path.to_owned(), handler);
     }
 
     /// From now on, every request is answered so.
@@ -166,12 +180,16 @@ async fn accept(listener: TcpListener, script: Arc<Mutex<Script>>) {
 async fn serve(stream: TcpStream, script: Arc<Mutex<Script>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let Some(request) = read_request(&mut stream).await? else { return Ok(()) };
-    let answer = {
+    let (fault, handler) = {
         let mut script = lock(&script);
         script.requests.push(request.clone());
         let path = request.path.split('?').next().unwrap_or_default();
-        let scripted = script.handlers.get(path).map(|handler| handler(&request));
-        script.fault.clone().or(scripted).unwrap_or_else(|| Answer::status(404))
+        (script.fault.clone(), script.handlers.get(path).cloned())
+    };
+    let answer = match (fault, handler) {
+        (Some(fault), _) => fault,
+        (None, Some(handler)) => handler(&request).await,
+        (None, None) => Answer::status(404),
     };
     if answer.silent {
         std::future::pending::<()>().await;
@@ -189,7 +207,10 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Re
     loop {
         line.clear();
         if stream.read_line(&mut line).await? == 0 || line.trim().is_empty() {
-            return Ok(Some(Request { path, headers, at: Instant::now() }));
+            let length = headers.get("content-length").and_then(|length: &String| length.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            stream.read_exact(&mut body).await?;
+            return Ok(Some(Request { path, headers, body, at: Instant::now() }));
         }
         if let Some((name, value)) = line.split_once(':') {
             headers.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
