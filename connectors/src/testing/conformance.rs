@@ -65,6 +65,12 @@ pub trait Remote {
         false
     }
 
+    /// False when the remote forgets what a cursor covers, so that it cannot be heard from the start
+    /// again.
+    fn remembers(&self) -> bool {
+        true
+    }
+
     /// Changes a message at the remote; `None` when the channel has no edits.
     fn edit(&mut self) -> Option<MessageId> {
         None
@@ -96,6 +102,10 @@ impl<S: Scenario> Remote for S {
 
     fn publish_garbage(&mut self) -> bool {
         Scenario::publish_garbage(self)
+    }
+
+    fn remembers(&self) -> bool {
+        Scenario::remembers(self)
     }
 
     fn edit(&mut self) -> Option<MessageId> {
