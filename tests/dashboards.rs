@@ -21,13 +21,13 @@ fn dashboard(name: &str) -> Value {
 
 /// Title and target of every panel.
 fn targets(dashboard: &Value) -> Vec<(&str, &Value)> {
-    let panels = dashboard["panels"].as_array().unwrap().iter();
-    let of = |panel| -> Vec<(&str, &Value)> {
-        let panel: &Value = panel;
-        let title = panel["title"].as_str().unwrap();
-        panel["targets"].as_array().unwrap().iter().map(|target| (title, target)).collect()
-    };
-    panels.flat_map(of).collect()
+    let mut found = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            found.push((panel["title"].as_str().unwrap(), target));
+        }
+    }
+    found
 }
 
 /// Everything that the demo hears, in a store of its own.
