@@ -307,7 +307,7 @@ fn a_file_that_cannot_be_read() {
 
 /// Every configuration that is shipped.
 fn shipped() -> Vec<std::path::PathBuf> {
-    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("config")];
+    let mut directories = ["config", "deploy"].map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).to_vec();
     let mut files = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
