@@ -115,7 +115,7 @@ impl Writer {
     fn write(&mut self, count: usize) {
         for _ in 0..count {
             self.written += 1;
-            let (number, brand) = (self.written, if self.written % 2 == 0 { "Acme" } else { "Bolt" });
+            let (number, brand) = (self.written, if self.written.is_multiple_of(2) { "Acme" } else { "Bolt" });
             writeln!(self.file, "{{\"id\": \"{number}\", \"text\": \"{brand} {SAID} {number}\"}}").unwrap();
         }
     }
