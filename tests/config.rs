@@ -334,6 +334,7 @@ fn shipped_configurations_are_right() {
         let mut variables = vec![("KAFKA_PASSWORD", "x"), ("CLICKHOUSE_PASSWORD", "x")];
         let text = std::fs::read_to_string(&path).unwrap();
         for (section, variable) in [
+            ("[source.care]", "HEARKEN_SOURCE__CARE__PASSWORD"),
             ("[source.matrix]", "HEARKEN_SOURCE__MATRIX__TOKEN"),
             ("[source.telegram]", "HEARKEN_SOURCE__TELEGRAM__TOKEN"),
         ] {
