@@ -262,9 +262,9 @@ fn daemon(dir: &Path, file: &Path, count: usize) -> f64 {
     let (mut resident, mut seconds, mut store_seconds) = (0, 0.0_f64, 0.0_f64);
     let status = loop {
         resident = resident.max(peak_memory(daemon.id()));
-        seconds = seconds.max(processor_seconds(daemon.id()));
-        let children = children(daemon.id());
-        store_seconds = store_seconds.max(children.into_iter().map(processor_seconds).sum());
+        seconds = seconds.max(processor_seconds(&daemon.id().to_string()));
+        let children = support::site::children(daemon.id());
+        store_seconds = store_seconds.max(children.iter().map(|child| processor_seconds(child)).sum());
         if let Some(status) = daemon.try_wait().unwrap() {
             break status;
         }
@@ -368,18 +368,11 @@ fn peak_memory(pid: u32) -> u64 {
 }
 
 /// Processor time of a process so far (Linux), without its children.
-fn processor_seconds(pid: u32) -> f64 {
+fn processor_seconds(pid: &str) -> f64 {
     /// Of `/proc/*/stat`, on every Linux.
     const TICKS_A_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // After the name in brackets: state is the first field, user and system time are the 12th and 13th.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_A_SECOND
-}
-
-/// Process ids of a process's children (Linux).
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }

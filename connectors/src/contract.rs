@@ -82,6 +82,17 @@ impl Cursor {
     pub fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(&self.0)
     }
+
+    /// Reads a position back that says in `version` which form it has; this release knows one of them.
+    pub(crate) fn read_version<T: for<'de> Deserialize<'de>>(&self, known: u32) -> Result<T, BuildError> {
+        match self.0.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(known) => {
+                self.read().map_err(|error| BuildError::Cursor(error.to_string()))
+            }
+            Some(version) => Err(BuildError::Cursor(format!("version {version} is not known here"))),
+            None => Err(BuildError::Cursor("it has no version".to_owned())),
+        }
+    }
 }
 
 /// A record that could not be turned into a message; kept for the dead-letter topic.

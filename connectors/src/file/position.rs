@@ -55,11 +55,6 @@ impl Position {
     }
 
     pub(super) fn read(cursor: Option<&Cursor>) -> Result<Self, BuildError> {
-        let Some(cursor) = cursor else { return Ok(Self::of(Vec::new())) };
-        let position: Self = cursor.read().map_err(|error| BuildError::Cursor(error.to_string()))?;
-        if position.version != VERSION {
-            return Err(BuildError::Cursor(format!("version {} is not known here", position.version)));
-        }
-        Ok(position)
+        cursor.map_or_else(|| Ok(Self::of(Vec::new())), |cursor| cursor.read_version(VERSION))
     }
 }

@@ -94,12 +94,8 @@ const VERSION: u32 = 1;
 
 impl Position {
     pub(super) fn read(cursor: Option<&Cursor>) -> Result<Self, BuildError> {
-        let Some(cursor) = cursor else { return Ok(Self { version: VERSION, ..Self::default() }) };
-        let position: Self = cursor.read().map_err(|error| BuildError::Cursor(error.to_string()))?;
-        if position.version != VERSION {
-            return Err(BuildError::Cursor(format!("version {} is not known here", position.version)));
-        }
-        Ok(position)
+        let first = || Ok(Self { version: VERSION, ..Self::default() });
+        cursor.map_or_else(first, |cursor| cursor.read_version(VERSION))
     }
 }
 
