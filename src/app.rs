@@ -302,14 +302,17 @@ impl App {
                 }
                 self.board.forget(&name);
             }
+        }
+        // Before the new sources speak: what they say first is matched by the new rules.
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.set_rules(rules);
+        }
+        if self.roles.listen {
             for source in &config.sources {
                 if !self.listening.contains_key(&source.name) {
                     self.listen(source.clone());
                 }
             }
-        }
-        if let Some(pipeline) = &self.pipeline {
-            pipeline.set_rules(rules);
         }
         self.config = config;
         Ok(())
