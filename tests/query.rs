@@ -153,8 +153,28 @@ fn all_parts_of_a_message_are_searched() {
     assert_eq!(brands(Fields { hashtags: &hashtags, ..Fields::default() }), [2]);
     assert_eq!(brands(Fields { title: "my tea", text: "kettle", ..Fields::default() }), [0], "no phrase across fields");
     assert_eq!(
-        brands(Fields { title: "tea kettle", mentioned: &mentioned, hashtags: &hashtags, text: "" }),
+        brands(Fields { title: "tea kettle", mentioned: &mentioned, hashtags: &hashtags, ..Fields::default() }),
         [0, 1, 2, 3]
+    );
+}
+
+#[test]
+fn where_it_was_heard_can_be_asked_for() {
+    let matcher = matcher(&["source:care", "channel:imap -source:care", "kettle channel:Matrix", "care imap"]);
+    let brands = |channel: &str, source: &str| -> Vec<usize> {
+        let fields = Fields { text: "my kettle", channel, source, ..Fields::default() };
+        matcher.matches(fields, &mut Scratch::default()).iter().map(|found| found.brand).collect()
+    };
+    assert_eq!(brands("imap", "care"), [0]);
+    assert_eq!(brands("imap", "press"), [1]);
+    assert_eq!(brands("matrix", "care"), [0, 2]);
+    assert_eq!(brands("care", "imap"), [] as [usize; 0], "neither is a word of the text, nor the other");
+    let explanations = matcher.explain(Fields { channel: "imap", source: "care", ..Fields::default() });
+    assert_eq!(explanations[0].clauses[0].places, [Place { field: Field::Source, span: 0..4 }]);
+    assert_eq!(explanations[1].why_not[0].to_string(), "excluded by source:care");
+    assert_eq!(
+        parse("source:").unwrap_err().to_string(),
+        "`source:` names nothing: write the name right behind the colon"
     );
 }
 
@@ -436,6 +456,7 @@ mod reference {
             ClauseKind::Word | ClauseKind::Phrase => finds_phrase(&clause.text, &words(text)),
             ClauseKind::Hashtag => finds_hashtag(&clause.text, text),
             ClauseKind::Handle => finds_handle(&clause.text, text),
+            ClauseKind::Channel | ClauseKind::Source => false,
         }
     }
 
@@ -530,6 +551,7 @@ fn clause() -> impl Strategy<Value = Expr> {
         3 => phrase.prop_map(make(ClauseKind::Phrase)),
         2 => proptest::sample::select(HANDLES).prop_map(str::to_owned).prop_map(make(ClauseKind::Handle)),
         2 => proptest::sample::select(HASHTAGS).prop_map(str::to_owned).prop_map(make(ClauseKind::Hashtag)),
+        1 => Just("acme".to_owned()).prop_map(make(ClauseKind::Source)),
     ]
 }
 
@@ -604,7 +626,7 @@ proptest! {
             }
         };
         let names = [text.clone(), title.clone()];
-        let fields = Fields { title: &title, text: &text, mentioned: &names, hashtags: &names };
+        let fields = Fields { title: &title, text: &text, mentioned: &names, hashtags: &names, channel: &text, source: &title };
         let matched = !matcher.matches(fields, &mut Scratch::default()).is_empty();
         prop_assert_eq!(matcher.explain(fields)[0].matched, matched);
     }

@@ -75,6 +75,8 @@ fn in_characters(fields: Fields<'_>, field: Field, bytes: Range<usize>) -> Optio
         Field::Text => fields.text,
         Field::Mentioned(index) => fields.mentioned.get(index)?,
         Field::Hashtag(index) => fields.hashtags.get(index)?,
+        Field::Channel => fields.channel,
+        Field::Source => fields.source,
     };
     let start = text.get(..bytes.start)?.chars().count();
     let length = text.get(bytes)?.chars().count();
@@ -172,6 +174,8 @@ impl fmt::Display for Place {
             Field::Text => "text",
             Field::Mentioned(_) => "mentioned",
             Field::Hashtag(_) => "hashtags",
+            Field::Channel => "channel",
+            Field::Source => "source",
         };
         write!(f, "{field} {}..{}", self.span.start, self.span.end)
     }

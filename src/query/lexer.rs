@@ -29,7 +29,7 @@ const QUOTES: [char; 4] = ['"', '“', '”', '„'];
 /// Signs for "not this", as typed or as word processors make of them.
 const DASHES: [char; 3] = ['-', '–', '−'];
 /// Filters that the query language has names for and this version does not know yet.
-const FILTERS: [&str; 9] = ["author", "site", "lang", "channel", "kind", "has", "followers", "engagement", "raw"];
+const FILTERS: [&str; 8] = ["author", "site", "lang", "kind", "has", "followers", "engagement", "raw"];
 
 /// Splits a query into tokens.
 pub(super) fn lex(query: &str) -> Result<Vec<Token>, SyntaxError> {
@@ -108,6 +108,10 @@ fn word(chars: &[char], start: usize) -> Result<Token, SyntaxError> {
                 clause(ClauseKind::Handle, handle.to_owned(), span)
             } else if let Some(hashtag) = text.strip_prefix(['#', '＃']) {
                 clause(ClauseKind::Hashtag, hashtag.to_owned(), span)
+            } else if let Some(channel) = text.strip_prefix("channel:") {
+                clause(ClauseKind::Channel, channel.to_owned(), span)
+            } else if let Some(source) = text.strip_prefix("source:") {
+                clause(ClauseKind::Source, source.to_owned(), span)
             } else {
                 clause(ClauseKind::Word, text, span)
             };
@@ -180,7 +184,10 @@ fn clause(kind: ClauseKind, text: String, span: Range<usize>) -> Result<Token, S
         ClauseKind::Hashtag if normal::hashtag_end(&clause.text) != clause.text.len() || clause.text.is_empty() => {
             return Err(error(format!("`{clause}` is no hashtag: letters, digits and `_`")));
         }
-        ClauseKind::Handle | ClauseKind::Hashtag => {}
+        ClauseKind::Channel | ClauseKind::Source if normal::name(&clause.text).is_empty() => {
+            return Err(error(format!("`{clause}` names nothing")).suggest("write the name right behind the colon"));
+        }
+        ClauseKind::Handle | ClauseKind::Hashtag | ClauseKind::Channel | ClauseKind::Source => {}
     }
     Ok(Token { kind: TokenKind::Clause(clause), span })
 }

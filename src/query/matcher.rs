@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use aho_corasick::{AhoCorasick, MatchKind};
 use hearken_connectors::Message;
 
-use super::normal::{self, END, Field, HANDLE, HASHTAG, Normal};
+use super::normal::{self, CHANNEL, END, Field, HANDLE, HASHTAG, Normal, SOURCE};
 use super::parser::{Clause, ClauseKind, Expr, parse};
 use super::{BrandQuery, Match, QueryError, SyntaxError};
 
@@ -48,11 +48,22 @@ pub struct Fields<'a> {
     pub mentioned: &'a [String],
     /// Hashtags that the source says are there, without `#`.
     pub hashtags: &'a [String],
+    /// Channel on which it was heard.
+    pub channel: &'a str,
+    /// Source that heard it.
+    pub source: &'a str,
 }
 
 impl<'a> From<&'a Message> for Fields<'a> {
     fn from(message: &'a Message) -> Self {
-        Self { title: &message.title, text: &message.text, mentioned: &message.mentioned, hashtags: &message.hashtags }
+        Self {
+            title: &message.title,
+            text: &message.text,
+            mentioned: &message.mentioned,
+            hashtags: &message.hashtags,
+            channel: &message.channel,
+            source: &message.source,
+        }
     }
 }
 
@@ -185,6 +196,8 @@ pub(super) fn normalise(fields: Fields<'_>, normal: &mut Normal) {
     normal.add_text(Field::Text, fields.text);
     fields.mentioned.iter().enumerate().for_each(|(index, handle)| normal.add_handle(index, handle));
     fields.hashtags.iter().enumerate().for_each(|(index, hashtag)| normal.add_hashtag(index, hashtag));
+    normal.add_origin(Field::Channel, fields.channel);
+    normal.add_origin(Field::Source, fields.source);
 }
 
 /// The normalised strings by which a clause is found, sorted.
@@ -192,6 +205,8 @@ fn patterns(clause: &Clause) -> Vec<String> {
     match clause.kind {
         ClauseKind::Word | ClauseKind::Phrase => normal::patterns(&clause.text),
         ClauseKind::Hashtag => vec![format!("{HASHTAG}{}{END}", normal::name(&clause.text))],
+        ClauseKind::Channel => vec![format!("{CHANNEL}{}{END}", normal::name(&clause.text))],
+        ClauseKind::Source => vec![format!("{SOURCE}{}{END}", normal::name(&clause.text))],
         ClauseKind::Handle => {
             let handle = normal::name(&clause.text);
             // Without a server, the handle on any server.

@@ -33,7 +33,11 @@ use super::script::{
 pub(super) const HANDLE: char = '\u{1}';
 /// In front of a hashtag.
 pub(super) const HASHTAG: char = '\u{2}';
-/// After a handle or hashtag, and after the words of a field: nothing is found across it.
+/// In front of a channel.
+pub(super) const CHANNEL: char = '\u{3}';
+/// In front of a source.
+pub(super) const SOURCE: char = '\u{4}';
+/// After a name, and after the words of a field: nothing is found across it.
 pub(super) const END: char = '\n';
 
 /// By byte: what ASCII folds to, a letter, a digit or a space; 0 for `@`, `#` and all beyond ASCII.
@@ -68,6 +72,10 @@ pub enum Field {
     Mentioned(usize),
     /// One of the hashtags that the source says are there.
     Hashtag(usize),
+    /// The channel on which it was heard.
+    Channel,
+    /// The source that heard it.
+    Source,
 }
 
 /// Which bytes of the original one or more normalised bytes come from.
@@ -177,7 +185,7 @@ enum Open {
 pub(super) struct Normal {
     /// The words of all fields.
     pub(super) words: Folded,
-    /// Handles and hashtags.
+    /// Handles, hashtags, and where the message was heard.
     pub(super) names: Folded,
     with_origins: bool,
     open: Open,
@@ -252,6 +260,14 @@ impl Normal {
     /// Adds a hashtag that the source names.
     pub(super) fn add_hashtag(&mut self, index: usize, hashtag: &str) {
         self.add_name(Field::Hashtag(index), hashtag, 0..hashtag.len(), HASHTAG);
+    }
+
+    /// Adds the channel or the source.
+    pub(super) fn add_origin(&mut self, field: Field, name: &str) {
+        let mark = if field == Field::Channel { CHANNEL } else { SOURCE };
+        if !name.is_empty() {
+            self.add_name(field, name, 0..name.len(), mark);
+        }
     }
 
     fn trace(&mut self, field: Field, from: Range<usize>) {

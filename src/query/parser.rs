@@ -5,7 +5,7 @@
 //! or      = and { "OR" and }
 //! and     = not { [ "AND" ] not }
 //! not     = { "NOT" | "-" } primary
-//! primary = "(" or ")" | word | phrase | handle | hashtag
+//! primary = "(" or ")" | word | phrase | handle | hashtag | "channel:" name | "source:" name
 //! ```
 
 use std::fmt;
@@ -55,6 +55,10 @@ pub enum ClauseKind {
     Handle,
     /// `#hashtag`.
     Hashtag,
+    /// `channel:name`: heard on this channel.
+    Channel,
+    /// `source:name`: heard by this source of the configuration.
+    Source,
 }
 
 impl PartialEq for Clause {
@@ -70,6 +74,8 @@ impl fmt::Display for Clause {
             ClauseKind::Phrase => write!(f, "\"{}\"", self.text.replace('\\', "\\\\").replace('"', "\\\"")),
             ClauseKind::Handle => write!(f, "@{}", self.text),
             ClauseKind::Hashtag => write!(f, "#{}", self.text),
+            ClauseKind::Channel => write!(f, "channel:{}", self.text),
+            ClauseKind::Source => write!(f, "source:{}", self.text),
         }
     }
 }
