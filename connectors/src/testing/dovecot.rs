@@ -85,7 +85,7 @@ impl Dovecot {
     }
 
     /// Delivers mails to the inbox over one LMTP connection, in this order.
-    pub fn deliver_all<'m>(&self, mails: impl IntoIterator<Item = &'m str>) {
+    pub fn deliver_all(&self, mails: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         hand_in(self.lmtp, "LHLO", MAILBOX.0, mails);
     }
 
