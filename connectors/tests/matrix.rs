@@ -158,9 +158,12 @@ async fn a_conversation_is_heard() {
         "weather: rain",
         "[image kettle.jpg]",
         "a new sort",
+        // Again, as the start of a thread.
+        "my #Acme kettle broke",
     ];
     assert_eq!(listener.texts(), texts);
     let message = listener.last(&room, &broken).unwrap();
+    assert_eq!((&message.conversation, message.engagement.replies), (&broken, Some(1)), "a thread and its start");
     assert_eq!((message.visibility, message.direction), (Visibility::Public, Direction::Inbound));
     assert_eq!((message.hashtags.as_slice(), message.author.id.as_str()), (&["Acme".to_owned()][..], ann.id.as_str()));
     assert!(message.published_at.as_millisecond() >= started.as_millisecond());

@@ -126,6 +126,11 @@ impl Event {
         self.unsigned.pointer("/m.relations/m.thread/count")?.as_u64()
     }
 
+    /// The message that started the thread in which this one is.
+    pub(super) fn thread_root(&self) -> Option<&str> {
+        self.text("/m.relates_to/event_id").filter(|_| self.text("/m.relates_to/rel_type") == Some("m.thread"))
+    }
+
     /// The poison for it.
     pub(super) fn poison(&self, room: &str, reason: &str) -> Poison {
         let event = json!({

@@ -201,7 +201,10 @@ impl<'a> Turn<'a> {
         for event in events {
             match event.meaning() {
                 Meaning::Message => match self.reading(id, names).message(event, None) {
-                    Ok(message) => self.batch.messages.push(message),
+                    Ok(message) => {
+                        self.batch.messages.push(message);
+                        self.position.note(id, event);
+                    }
                     Err(reason) => self.batch.poison.push(event.poison(id, reason)),
                 },
                 Meaning::Encrypted => {

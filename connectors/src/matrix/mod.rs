@@ -19,8 +19,8 @@
 //! - `m.room.message` and stickers are chat messages. HTML becomes plain text, without the message
 //!   that replies quote for old clients. Media are named below their caption: `[image NAME]`.
 //! - An edit is a new version of the message, and so is an edit taken back. A redaction is a deletion.
-//! - A thread is the conversation; outside of threads it is the room.
-//! - A message that is edited, taken back or reacted to is fetched again as it is then, also one from
+//! - A thread is the conversation, also of the message that started it; outside of threads it is the room.
+//! - A message that is edited, taken back, reacted to or made a thread is fetched again as it is then, also one from
 //!   before the first poll. Reactions of all sorts count as likes, messages in its thread as replies.
 //! - `m.notice`, with which programs speak, marks the author as a bot. What our own user says is
 //!   outbound.

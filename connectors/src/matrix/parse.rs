@@ -54,13 +54,15 @@ impl Reading<'_> {
         message.url = format!("{MATRIX_TO}{}/{}", self.room, event.id);
         message.engagement.replies = event.thread_replies();
 
-        let root = event.text("/m.relates_to/event_id").filter(|_| is_in_thread(event));
+        let root = event.thread_root();
         let answered = event.text("/m.relates_to/m.in_reply_to/event_id");
         // Clients that know no threads are shown a reply to the thread's last message.
         let is_fallback = event.content.pointer("/m.relates_to/is_falling_back") == Some(&Value::Bool(true));
         let parent = if is_fallback { root } else { answered.or(root) };
         message.in_reply_to = parent.map(|id| MessageId::of(CHANNEL, &self.native_id(id)));
-        message.conversation = root.unwrap_or(self.room).to_owned();
+        let starts_thread = message.engagement.replies.is_some_and(|replies| replies > 0);
+        let own_thread = Some(event.id.as_str()).filter(|_| starts_thread);
+        message.conversation = root.or(own_thread).unwrap_or(self.room).to_owned();
         Ok(message)
     }
 
@@ -102,10 +104,6 @@ impl Reading<'_> {
             ..Author::default()
         }
     }
-}
-
-fn is_in_thread(event: &Event) -> bool {
-    event.text("/m.relates_to/rel_type") == Some("m.thread")
 }
 
 /// What the content of a message says.

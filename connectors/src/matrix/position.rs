@@ -133,6 +133,12 @@ impl Position {
                 remember_relation(&mut self.relations, event, target, false);
                 room.change(target, None, None);
             }
+            // The first message of a thread does not know that it is one.
+            Meaning::Message => {
+                if let Some(root) = event.thread_root() {
+                    room.change(root, None, None);
+                }
+            }
             Meaning::Redaction(target) => {
                 let version = event.version();
                 match self.relations.iter_mut().find(|relation| relation.event == target) {
