@@ -88,7 +88,7 @@ impl Families {
         own.register("gaps", "Admitted gaps in coverage", self.gaps.clone());
         own.register("source_errors", "Polls that failed", self.source_errors.clone());
         own.register("last_poll_timestamp_seconds", "When a poll last went well", self.last_poll.clone());
-        own.register("task_up", "1 while a task works, 0 while it waits or is down", self.task_up.clone());
+        own.register("task_up", "1 while a task works or is done, 0 while it waits or is down", self.task_up.clone());
         own.register("task_restarts", "Starts of a task after a failure", self.task_restarts.clone());
         own.register("log_lag_records", "Records of the log that a group has not committed", self.log_lag.clone());
         own.register("mentions_stored", "Mentions that the store has acknowledged", self.mentions_stored.clone());
@@ -156,8 +156,8 @@ impl Metrics {
         self.0.task_up.clear();
         for (task, status) in tasks {
             let labels = vec![("task", task.clone())];
-            let up = matches!(status.state, TaskState::Running);
-            self.0.task_up.get_or_create(&labels).set(i64::from(up));
+            let is_down = matches!(status.state, TaskState::Waiting { .. } | TaskState::Failed { .. });
+            self.0.task_up.get_or_create(&labels).set(i64::from(!is_down));
             let restarts = self.0.task_restarts.get_or_create(&labels);
             restarts.inc_by(status.restarts.saturating_sub(restarts.get()));
         }
@@ -226,8 +226,10 @@ mod tests {
         metrics.ledger(&event(What::Gap(gap)));
         metrics.scored(Duration::from_millis(7));
         metrics.stored(Duration::from_millis(7), &[("Acme".to_owned(), 4)].into(), 1, Some(at));
-        let status = TaskStatus { state: TaskState::Running, since: at, restarts: 2 };
-        let tasks = [("pipeline".to_owned(), status)].into();
+        let status = |state| TaskStatus { state, since: at, restarts: 2 };
+        let failed = TaskState::Failed { error: "401".to_owned() };
+        let states = [("pipeline", TaskState::Running), ("source once", TaskState::Finished), ("source news", failed)];
+        let tasks = states.map(|(name, state)| (name.to_owned(), status(state))).into();
         metrics.encode(&tasks, &[("hearken.scorer", 9)]);
         let text = metrics.encode(&tasks, &[("hearken.scorer", 7)]);
         for line in [
@@ -240,6 +242,8 @@ mod tests {
             "hearken_dead_letters_total{stage=\"pipeline\"} 1",
             "hearken_score_seconds_count 1",
             "hearken_task_up{task=\"pipeline\"} 1",
+            "hearken_task_up{task=\"source once\"} 1",
+            "hearken_task_up{task=\"source news\"} 0",
             "hearken_task_restarts_total{task=\"pipeline\"} 2",
             "hearken_log_lag_records{group=\"hearken.scorer\"} 7",
         ] {

@@ -1,6 +1,8 @@
 //! The configuration: what is accepted, what is refused, and what a person is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod support;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -305,26 +307,9 @@ fn a_file_that_cannot_be_read() {
     assert_eq!(Config::load(&path, &environment(&[])).unwrap().brands.len(), 1);
 }
 
-/// Every configuration that is shipped.
-fn shipped() -> Vec<std::path::PathBuf> {
-    let mut directories = ["config", "deploy"].map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).to_vec();
-    let mut files = Vec::new();
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "toml") {
-                files.push(path);
-            }
-        }
-    }
-    files
-}
-
 #[test]
 fn shipped_configurations_are_right() {
-    let files = shipped();
+    let files = support::shipped_configurations();
     assert!(files.iter().any(|path| path.ends_with("config/hearken.toml")), "{files:?}");
     // Sources take their secrets from the environment of the process, which a test must not change.
     let token = tempfile::NamedTempFile::new().unwrap();

@@ -161,6 +161,13 @@ fn an_operator_can_rely_on_the_daemon() {
     let status = site.hearken(&["--json", "status"]).output().unwrap();
     assert!(!status.status.success(), "port 0 of the configuration is nobody's");
     assert!(!daemon.get("/api/v1/status").contains("source down"), "a removed source is off the board");
+    let status = site.hearken(&["status"]).env("HEARKEN_SERVE__LISTEN", daemon.address()).output().unwrap();
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("  pipeline ") && status.contains("  source two "), "{status}");
+    let row = |source: &str| status.lines().find(|line| line.starts_with(&format!("  {source} "))).map(str::to_owned);
+    assert!(row("one").is_some_and(|row| row.contains("file") && row.contains(" ago ")), "{status}");
+    assert!(row("down").is_some_and(|row| row.ends_with(" to now, outage")), "{status}");
+    assert!(status.contains("\n  down: ") && status.contains("127.0.0.1:9"), "{status}");
 
     // A configuration that is wrong changes nothing.
     site.configure("[[brand]]\nnmae = \"Acme\"\n");

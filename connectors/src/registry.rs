@@ -1,5 +1,7 @@
 //! The explicit list of channels: the one place that names every connector.
 
+use schemars::Schema;
+
 use crate::contract::Poison;
 use crate::contract::{BuildError, Connector, Cursor};
 use crate::http;
@@ -30,6 +32,8 @@ pub struct Channel {
     pub name: &'static str,
     /// One line for `hearken check` and the reference page.
     pub summary: &'static str,
+    /// The source's settings (without the key `channel`), described.
+    pub settings: fn() -> Schema,
     /// Builds a connector from the source's settings (without the key `channel`).
     pub build: fn(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connector>, BuildError>,
     /// Reads a native payload as the connector would: `hearken parse`. Settings may be empty.

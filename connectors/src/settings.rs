@@ -1,7 +1,11 @@
-//! Reading a source's settings, with errors that name the key and the nearest valid one.
+//! Reading a source's settings, with errors that name the key and the nearest valid one, and describing them.
 
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
+use serde_json::Value;
 
 use crate::contract::BuildError;
 
@@ -36,6 +40,32 @@ pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.7)
         .map(|(_, name)| name)
+}
+
+/// The JSON Schema (draft 7, which editors understand) of settings as they are written in TOML, in one piece.
+pub fn schema<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema =
+        settings.with_transform(RecursiveTransform(without_null)).into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema
+}
+
+/// TOML has no `null`: what is optional is left out.
+fn without_null(schema: &mut Schema) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [name] = types.as_slice() {
+            let name = name.clone();
+            schema.insert("type".to_owned(), name);
+        }
+    }
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
+    }
 }
 
 /// The keys of a struct, as its derived `Deserialize` asks for them.

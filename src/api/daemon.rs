@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,11 +14,16 @@ use super::caller::Caller;
 use super::params::Checked;
 use super::problem::Problem;
 use super::query::{self, Nothing};
+use crate::store::{Store, StoreError};
 use crate::supervise::TaskStatus;
+use crate::views::Filter;
+use crate::views::middleware::{self, CoverageGap, Pulse};
 use crate::{ledger, pipeline};
 
 /// How long log and store may take to answer whether they are there.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Most coverage gaps that are looked at.
+const GAPS: usize = 10_000;
 /// How long their answer is believed: everybody may ask, so asking has to be cheap.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -30,13 +36,54 @@ pub struct Status {
     pub tasks: BTreeMap<String, TaskStatus>,
     /// Records of the log that are not in the store yet; `null` while the log does not answer.
     pub lag: Option<u64>,
+    /// Every source that was polled, by name; `null` while the store does not answer.
+    pub sources: Option<Vec<SourceStatus>>,
+}
+
+/// How a source is, as the store knows it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SourceStatus {
+    /// Its name.
+    pub source: String,
+    /// Platform.
+    pub channel: String,
+    /// Last poll.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_poll_at: Option<Timestamp>,
+    /// Last poll that heard something.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_heard_at: Option<Timestamp>,
+    /// Error of the last poll; `null` where it went well.
+    pub last_error: Option<String>,
+    /// Distinct messages that speak of a brand, stored in the last 24 hours.
+    pub stored_24h: u64,
+    /// Coverage gaps that reach into the last 24 hours.
+    pub gaps_24h: usize,
+    /// The one of them that began last.
+    pub latest_gap: Option<LatestGap>,
+}
+
+/// When a source last missed messages, or may have.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LatestGap {
+    /// Why: `rate_limit`, `cursor_expired`, `outage`, `page_ceiling`, `not_listening`.
+    pub reason: String,
+    /// Start, inclusive.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// End, exclusive.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// The source has not been heard since.
+    pub is_open: bool,
 }
 
 /// What the daemon is doing
 ///
-/// The tasks of the process that answers, and what is heard and not yet stored. Needs the role `admin` for all brands.
+/// The tasks of the process that answers, what is heard and not yet stored, and how fresh each source is. Needs the role
+/// `admin` for all brands.
 #[utoipa::path(get, path = "/status", tag = query::DAEMON,
-    responses((status = 200, description = "Its tasks", body = Status)))]
+    responses((status = 200, description = "Its tasks and sources", body = Status)))]
 pub(super) async fn status(
     State(api): State<Api>,
     caller: Caller,
@@ -45,11 +92,48 @@ pub(super) async fn status(
     caller.operates()?;
     let scorer = api.log.lag(pipeline::GROUP, &pipeline::TOPICS).await;
     let ledger = api.log.lag(ledger::GROUP, &ledger::TOPICS).await;
+    let sources = tokio::time::timeout(PATIENCE, sources(&api.store, Timestamp::now())).await;
+    if let Ok(Err(cause)) = &sources {
+        tracing::warn!(%cause, "the store does not say how the sources are");
+    }
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tasks: api.board.snapshot(),
         lag: scorer.ok().zip(ledger.ok()).map(|(scorer, ledger)| scorer + ledger),
+        sources: sources.ok().and_then(Result::ok),
     }))
+}
+
+async fn sources(store: &Store, now: Timestamp) -> Result<Vec<SourceStatus>, StoreError> {
+    let yesterday = now - SignedDuration::from_hours(24);
+    let pulses = middleware::pulses(store, yesterday).await?;
+    let filter = Filter { from: Some(yesterday), ..Filter::default() };
+    let gaps = middleware::gaps(store, &filter, GAPS).await?;
+    Ok(pulses.into_iter().map(|pulse| source(pulse, &gaps)).collect())
+}
+
+/// `gaps` are those of all sources, latest first.
+fn source(pulse: Pulse, gaps: &[CoverageGap]) -> SourceStatus {
+    let last_error = pulse.last_error.filter(|error| !error.is_empty());
+    let mut own = gaps.iter().filter(|gap| gap.source == pulse.source).peekable();
+    let latest_gap = own.peek().map(|gap| LatestGap {
+        reason: gap.reason.clone(),
+        from: gap.from,
+        until: gap.until,
+        // An outage is reported with each poll that fails, and grows up to it.
+        is_open: last_error.is_some() && Some(gap.until) >= pulse.last_poll_at,
+    });
+    let gaps_24h = own.count();
+    SourceStatus {
+        source: pulse.source,
+        channel: pulse.channel,
+        last_poll_at: pulse.last_poll_at,
+        last_heard_at: pulse.last_heard_at,
+        last_error,
+        stored_24h: pulse.stored,
+        gaps_24h,
+        latest_gap,
+    }
 }
 
 impl Api {

@@ -130,6 +130,8 @@ pub(super) struct MentionQuery {
     /// Whose words: of others (`inbound`), or of the brand itself.
     #[param(value_type = Option<Direction>, inline)]
     direction: Option<&'static str>,
+    /// Only noise (automatic and bulk mail), or all but noise; both unless said otherwise.
+    noise: Option<bool>,
 }
 
 impl Query for MentionQuery {
@@ -143,6 +145,7 @@ impl Query for MentionQuery {
             text: params.text("text"),
             kind: params.choices("kind", &KINDS),
             direction: params.choice("direction", &DIRECTIONS),
+            noise: params.choice("noise", &[("true", true), ("false", false)]),
         }
     }
 }
@@ -159,6 +162,7 @@ impl MentionQuery {
             text: self.text,
             kinds: self.kind.into_iter().map(str::to_owned).collect(),
             direction: self.direction,
+            noise: self.noise,
         }
     }
 }

@@ -42,7 +42,7 @@ mod tokens;
 
 pub use caller::Peer;
 pub(crate) use caller::{Caller, identify};
-pub use daemon::Status;
+pub use daemon::{LatestGap, SourceStatus, Status};
 pub use openapi::document;
 pub use problem::{BadParameter, Problem};
 pub use token::{Role, Token, TokenError};

@@ -26,6 +26,9 @@ impl Key {
 
 /// Lets every key do `burst` requests at once and one more each `interval`
 /// (the generic cell rate algorithm of ITU-T I.371: a key has a theoretical time of its next request).
+///
+/// The crate `governor` does the same, but its keyed stores tell no known key from a new one: with them, whoever comes
+/// from many addresses would either grow the map without bound or shut out those who are known.
 pub(super) struct RateLimit {
     interval: Duration,
     burst: u32,

@@ -2,6 +2,7 @@
 
 mod check;
 mod clickhouse;
+mod config;
 mod demo;
 mod eval;
 mod exit;
@@ -54,6 +55,9 @@ enum Command {
     Run(run::Run),
     /// Check the configuration, the queries and their examples, the store and every source.
     Check(check::Check),
+    /// Show what can be configured, for editors and for people.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Show what a connector would hear in a native payload, as JSON lines.
     Parse(parse::Parse),
     /// Score texts, one a line on standard input, as JSON lines.
@@ -123,6 +127,7 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
     match command {
         Command::Run(run) => run.run(&session).await,
         Command::Check(check) => check.run(&session).await,
+        Command::Config(config) => config.run(),
         Command::Parse(parse) => parse.run().await,
         Command::Score(score) => score.run(),
         Command::Train(train) => train.run(&session),

@@ -16,11 +16,15 @@ use hearken_connectors::secret::Secret;
 mod brand;
 mod diagnostic;
 mod reader;
+mod reference;
+mod schema;
 mod tree;
 mod units;
 
 pub use brand::{Account, Brand, Example};
 pub use diagnostic::{ConfigError, Diagnostic, Place};
+pub use reference::reference;
+pub use schema::schema;
 
 use crate::query::{BrandQuery, Matcher};
 
@@ -223,6 +227,13 @@ impl Config {
     }
 }
 
+/// Settings of `[log]` that have a meaning only with `kind = "kafka"`.
+const KAFKA_ONLY: &[&str] = &["brokers", "replication", "tls", "mechanism", "username", "password"];
+/// Settings of `[store]` that have a meaning only with `kind = "embedded"`.
+const EMBEDDED_STORE_ONLY: &[&str] = &["listen", "library"];
+/// Settings of `[store]` that have a meaning only with `kind = "clickhouse"`.
+const CLICKHOUSE_ONLY: &[&str] = &["url", "user", "password"];
+
 /// Port of the web address, unless the configuration says otherwise.
 const SERVE_PORT: u16 = 7700;
 
@@ -257,7 +268,6 @@ enum Backend {
 }
 
 fn log(table: Table<'_>, environment: &Environment) -> Log {
-    const CLUSTER: [&str; 6] = ["brokers", "replication", "tls", "mechanism", "username", "password"];
     let backend = table.choice("kind", &[("embedded", Backend::Embedded), ("kafka", Backend::Cluster)]);
     let log = Log {
         partitions: table.count("partitions", 1..=1024).unwrap_or(4),
@@ -266,7 +276,7 @@ fn log(table: Table<'_>, environment: &Environment) -> Log {
         kind: match backend {
             Some(Backend::Cluster) => LogKind::Kafka(kafka(&table, environment)),
             Some(Backend::Embedded) | None => {
-                table.only_with(&CLUSTER, "`kind = \"kafka\"`");
+                table.only_with(KAFKA_ONLY, "`kind = \"kafka\"`");
                 LogKind::Embedded
             }
         },
@@ -311,7 +321,7 @@ fn store(table: Table<'_>, environment: &Environment) -> Store {
     let database = table.parsed("database", database_name).unwrap_or_else(|| "hearken".to_owned());
     let store = match backend {
         Some(Backend::Cluster) => {
-            table.only_with(&["listen", "library"], "`kind = \"embedded\"`");
+            table.only_with(EMBEDDED_STORE_ONLY, "`kind = \"embedded\"`");
             let url = table.required_text("url", "the server's HTTP interface: `url = \"http://clickhouse:8123\"`");
             if let Some(reason) = url.as_ref().and_then(|url| server_url(&url.value).err()) {
                 table.report_key("url", reason, None);
@@ -324,7 +334,7 @@ fn store(table: Table<'_>, environment: &Environment) -> Store {
             }
         }
         Some(Backend::Embedded) | None => {
-            table.only_with(&["url", "user", "password"], "`kind = \"clickhouse\"`");
+            table.only_with(CLICKHOUSE_ONLY, "`kind = \"clickhouse\"`");
             Store::Embedded {
                 listen: table.parsed("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
                 library: path(&table, "library"),

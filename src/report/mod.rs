@@ -11,7 +11,7 @@ use crate::views::measurement::{BrandFigures, FORMULAS, brands};
 use crate::views::middleware::{CoverageGap, Refused, Source, gaps, refused, sources};
 use crate::views::monitoring::{By, Latest, Step, Totals, Trend, Volume, latest, totals, trending, volume};
 
-mod table;
+pub mod table;
 mod text;
 
 /// Lines of each list.

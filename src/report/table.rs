@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Where a column's text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub enum Align {
     /// At the left.
     Left,
     /// At the right: numbers.
@@ -15,7 +16,7 @@ pub(super) enum Align {
 
 /// Colour of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub enum Ink {
     /// The terminal's own.
     Plain,
     /// Titles.
@@ -32,7 +33,7 @@ pub(super) enum Ink {
 
 impl Ink {
     /// The text in this colour, where colours are wanted.
-    pub(super) fn paint(self, text: &str, colour: bool) -> String {
+    pub fn paint(self, text: &str, colour: bool) -> String {
         let code = match self {
             Self::Bold => "1",
             Self::Faint => "2",
@@ -47,13 +48,14 @@ impl Ink {
 
 /// A piece of text and its colour.
 #[derive(Debug, Clone)]
-pub(super) struct Cell {
+pub struct Cell {
     text: String,
     ink: Ink,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>, ink: Ink) -> Self {
+    /// A text in this colour.
+    pub fn new(text: impl Into<String>, ink: Ink) -> Self {
         Self { text: text.into(), ink }
     }
 }
@@ -66,23 +68,25 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// Rows under a head; every column as wide as its widest cell.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     head: Vec<(String, Align)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(head: &[(&str, Align)]) -> Self {
+    /// A table without rows; empty titles make no head.
+    pub fn new(head: &[(&str, Align)]) -> Self {
         Self { head: head.iter().map(|(title, align)| ((*title).to_owned(), *align)).collect(), rows: Vec::new() }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    /// Adds a row: one cell for each column.
+    pub fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.head.len());
         self.rows.push(cells);
     }
 
     /// The table, indented by two columns, two columns between columns.
-    pub(super) fn render(&self, colour: bool) -> String {
+    pub fn render(&self, colour: bool) -> String {
         let widest = |index: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.width());
             cells.chain(self.head.get(index).map(|(title, _)| title.width())).max().unwrap_or(0)
@@ -118,7 +122,7 @@ impl Table {
 /// Text from outside, made fit for one line of a terminal: no control characters (they could move the cursor or
 /// change what is shown), no line breaks, right-to-left text isolated so that it leaves its neighbours in place,
 /// and no more than `width` columns.
-pub(super) fn line(text: &str, width: usize) -> String {
+pub fn line(text: &str, width: usize) -> String {
     let clean: String = text
         .chars()
         .map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c })
@@ -176,7 +180,7 @@ pub(super) fn curve(values: &[u64]) -> String {
 }
 
 /// 1234567 as `1,234,567`.
-pub(super) fn count(value: u64) -> String {
+pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -198,7 +202,7 @@ pub(super) fn magnitude(value: u64) -> String {
 }
 
 /// Milliseconds as the two largest units that matter.
-pub(super) fn duration(millis: i64) -> String {
+pub fn duration(millis: i64) -> String {
     let seconds = millis / 1000;
     match seconds {
         _ if millis < 0 => format!("-{}", duration(millis.saturating_neg())),
@@ -208,6 +212,17 @@ pub(super) fn duration(millis: i64) -> String {
         3_600..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+/// A moment to the minute, UTC.
+pub fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// How long ago something was; old things have a date.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let millis = now.as_millisecond() - at.as_millisecond();
+    if (0..172_800_000).contains(&millis) { format!("{} ago", duration(millis)) } else { minute(at) }
 }
 
 #[cfg(test)]

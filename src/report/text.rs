@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Report;
-use super::table::{Align, Cell, Ink, Table, bar, count, curve, duration, line, magnitude};
+use super::table::{Align, Cell, Ink, Table, ago, bar, count, curve, duration, line, magnitude, minute};
 use crate::views::measurement::Estimate;
 use crate::views::monitoring::{Latest, Step, Volume};
 
@@ -415,18 +415,12 @@ impl Page<'_> {
     }
 
     fn ago(&self, at: Timestamp) -> String {
-        let millis = self.report.made_at.as_millisecond() - at.as_millisecond();
-        // Old things have a date; recent things have an age.
-        if (0..172_800_000).contains(&millis) { format!("{} ago", duration(millis)) } else { minute(at) }
+        ago(at, self.report.made_at)
     }
 }
 
 fn at(millis: i64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok()
-}
-
-fn minute(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 fn percent(share: Option<f64>) -> String {

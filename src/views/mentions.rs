@@ -30,6 +30,9 @@ pub struct Mention {
     pub direction: String,
     /// `public`, or `private` (e-mail, chat).
     pub visibility: String,
+    /// `none`; `automatic` (an absence note, a receipt) and `bulk` (a newsletter, a list) are what nobody said to the
+    /// brand in person.
+    pub noise: String,
     /// The author's id on the platform; empty where nobody is named.
     pub author_id: String,
     /// Their handle, without @.
@@ -56,6 +59,8 @@ pub struct Mention {
     pub hashtags: Vec<String>,
     /// Handles mentioned, without @, lower case.
     pub mentioned: Vec<String>,
+    /// Names of the attachments; the files are not kept.
+    pub attachments: Vec<String>,
     /// Message answered.
     #[serde(deserialize_with = "optional_id")]
     pub in_reply_to: Option<Uuid>,
@@ -127,9 +132,9 @@ pub struct Mention {
 /// The columns of [`Mention`].
 const COLUMNS: &str = "message_id AS id, toString(brand) AS brand, toString(channel) AS channel, \
      toString(source) AS source, native_id, toString(kind) AS kind, toString(direction) AS direction, \
-     toString(visibility) AS visibility, author_id, author_handle, author_name, author_url, author_followers, \
-     author_verified, author_bot, title, text, url, links, hashtags, mentioned, in_reply_to, repost_of, conversation, \
-     likes, reposts, replies, quotes, views, rating, CAST(matched AS Array(String)) AS matched, \
+     toString(visibility) AS visibility, toString(noise) AS noise, author_id, author_handle, author_name, author_url, \
+     author_followers, author_verified, author_bot, title, text, url, links, hashtags, mentioned, attachments, \
+     in_reply_to, repost_of, conversation, likes, reposts, replies, quotes, views, rating, CAST(matched AS Array(String)) AS matched, \
      toString(language) AS language, language_confidence, toString(sentiment) AS sentiment, \
      toString(sentiment_by_model) AS sentiment_by_model, sentiment_score, sentiment_confidence, \
      toString(sentiment_model) AS sentiment_model, corrected_by, \
@@ -159,6 +164,8 @@ pub struct Search {
     pub kinds: Vec<String>,
     /// `inbound` or `outbound`.
     pub direction: Option<&'static str>,
+    /// Only noise, or all but noise.
+    pub noise: Option<bool>,
 }
 
 /// A place in the order of mentions: newest published first.
@@ -237,6 +244,7 @@ impl Search {
             self.text.as_ref().map(|_| TEXT),
             (!self.kinds.is_empty()).then_some(" AND kind IN {kinds:Array(String)}"),
             self.direction.map(|_| " AND direction = {direction:String}"),
+            self.noise.map(|is_noise| if is_noise { " AND noise != 'none'" } else { " AND noise = 'none'" }),
         ];
         self.filter.conditions() + &conditions.into_iter().flatten().collect::<String>()
     }

@@ -79,6 +79,45 @@ pub async fn sources(store: &Store, filter: &Filter) -> Result<Vec<Source>, Stor
     store.fetch("reading the freshness of sources", access.bind(store.query(&sql))).await
 }
 
+/// One source at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Pulse {
+    /// Its name.
+    pub source: String,
+    /// Platform.
+    pub channel: String,
+    /// Last poll.
+    #[serde(deserialize_with = "optional_millis")]
+    pub last_poll_at: Option<Timestamp>,
+    /// Last poll that heard something.
+    #[serde(deserialize_with = "optional_millis")]
+    pub last_heard_at: Option<Timestamp>,
+    /// Error of the last poll; empty where it went well, `None` where there was no poll.
+    pub last_error: Option<String>,
+    /// Distinct messages that speak of a brand, stored since then.
+    pub stored: u64,
+}
+
+/// All sources by name, and what was stored of them since then.
+pub async fn pulses(store: &Store, since: Timestamp) -> Result<Vec<Pulse>, StoreError> {
+    let sql = "SELECT toString(source) AS source, \
+             toString(ifNull(anyOrNullIf(channel, polled_at IS NOT NULL), any(channel))) AS channel, \
+             toUnixTimestamp64Milli(maxOrNull(polled_at)) AS last_poll_at, \
+             toUnixTimestamp64Milli(maxOrNullIf(polled_at, heard > 0)) AS last_heard_at, \
+             argMaxOrNull(error, polled_at) AS last_error, \
+             uniqExactIf(message_id, polled_at IS NULL) AS stored \
+         FROM ( \
+             SELECT source, channel, toNullable(polled_at) AS polled_at, messages AS heard, error, \
+                    toUUID('00000000-0000-0000-0000-000000000000') AS message_id \
+             FROM source_polls \
+             UNION ALL \
+             SELECT source, channel, NULL, 0, '', message_id \
+             FROM mentions WHERE stored_at >= fromUnixTimestamp64Milli({since:Int64})) \
+         GROUP BY source ORDER BY source";
+    let query = store.query(sql).param("since", since.as_millisecond());
+    store.fetch("reading how the sources are", query).await
+}
+
 /// An interval in which a source missed messages, or may have.
 #[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct CoverageGap {

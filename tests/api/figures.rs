@@ -102,6 +102,81 @@ async fn gaps_and_polls_are_narrowed() {
 }
 
 #[tokio::test]
+async fn status_says_how_fresh_each_source_is() {
+    let Some(server) = server("api_status").await else { return };
+    let now = jiff::Timestamp::now().as_millisecond();
+    let poll =
+        |source, at, messages, error| PollRow { source, channel: "feed", polled_at: at, messages, poison: 0, error };
+    let polls = [
+        poll("blogs", now - 90 * HOUR, 0, ""),
+        poll("news", now - 2 * HOUR, 4, ""),
+        poll("news", now - HOUR, 0, "news.example answered 503"),
+        poll("press", now - 2 * HOUR, 0, "press.example answered 503"),
+        poll("press", now - HOUR, 1, ""),
+    ];
+    server.store.insert_polls(&polls).await.unwrap();
+    let gap = |number, source, from, until| GapRow {
+        id: id(number),
+        source,
+        channel: "feed",
+        reason: "outage",
+        from,
+        until,
+        estimate: None,
+        detail: "it answered 503",
+    };
+    let gaps = [
+        gap(1, "news", now - 50 * HOUR, now - 40 * HOUR),
+        gap(2, "news", now - 30 * HOUR, now - 20 * HOUR),
+        gap(3, "news", now - 2 * HOUR, now - HOUR),
+        gap(4, "press", now - 3 * HOUR, now - 2 * HOUR),
+    ];
+    server.store.insert_gaps(&gaps).await.unwrap();
+    let heard = |brand, number| MentionRow { source: "news", ..mention(brand, number, "hello") };
+    server.store.insert_mentions(&[heard("acme", 1), heard("globex", 1), heard("acme", 2)]).await.unwrap();
+    let older = format!(
+        "ALTER TABLE mention_revisions UPDATE stored_at = stored_at - INTERVAL 25 HOUR WHERE message_id = '{}' \
+         SETTINGS mutations_sync = 1",
+        id(2)
+    );
+    crate::clickhouse::sql(&server.store, &older).await;
+
+    let status = server.get("/api/v1/status", "").await;
+    let told: Vec<Value> = ["source", "channel", "last_error", "stored_24h", "gaps_24h"]
+        .iter()
+        .map(|field| status["sources"].as_array().unwrap().iter().map(|source| source[field].clone()).collect())
+        .collect();
+    let expected = [
+        json!(["blogs", "news", "press"]),
+        json!(["feed", "feed", "feed"]),
+        json!([null, "news.example answered 503", null]),
+        json!([0, 1, 0]),
+        json!([0, 2, 1]),
+    ];
+    assert_eq!(told, expected);
+    let ago = |time: &Value| {
+        let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+        (now - time.as_millisecond()) / HOUR
+    };
+    let sources = &status["sources"];
+    assert_eq!(sources[0]["last_heard_at"], Value::Null, "nothing was ever heard there");
+    assert_eq!((ago(&sources[1]["last_poll_at"]), ago(&sources[1]["last_heard_at"])), (1, 2));
+    assert_eq!(sources[0]["latest_gap"], Value::Null);
+    let (open, over) = (&sources[1]["latest_gap"], &sources[2]["latest_gap"]);
+    assert_eq!((&open["reason"], ago(&open["from"]), &open["is_open"]), (&json!("outage"), 2, &json!(true)));
+    assert_eq!((ago(&over["until"]), &over["is_open"]), (2, &json!(false)));
+}
+
+#[tokio::test]
+async fn status_answers_without_the_store() {
+    let Some(server) = server("api_status_away").await else { return };
+    assert_eq!(server.get("/api/v1/status", "").await["sources"], json!([]));
+    crate::clickhouse::sql(&server.store, "DROP DATABASE api_status_away").await;
+    let status = server.get("/api/v1/status", "").await;
+    assert_eq!((&status["sources"], &status["lag"], &status["tasks"]), (&Value::Null, &json!(0), &json!({})));
+}
+
+#[tokio::test]
 async fn interactions_agree_with_the_view_of_the_store() {
     let Some(server) = server("api_interactions").await else { return };
     fill(&server).await;

@@ -38,6 +38,8 @@ async fn every_filter_narrows_the_list() {
         ("kind=article&kind=chat", &[5, 3]),
         ("direction=outbound", &[]),
         ("direction=inbound&brand=globex", &[5, 3, 2]),
+        ("noise=true", &[4]),
+        ("noise=false", &[5, 3, 2, 2, 1]),
         ("from=2026-03-01T03:00:00Z", &[5, 4, 3]),
         ("until=2026-03-01T03:00:00Z", &[2, 2, 1]),
         ("from=0001-01-01T00:00:00Z&until=9999-12-30T00:00:00Z", &all),
@@ -54,10 +56,13 @@ async fn a_mention_is_told_whole() {
     let Some(server) = server("api_whole").await else { return };
     let links = ["https://example.org/".to_owned()];
     let matched = ["\"acme\"".to_owned()];
+    let attachments = ["bill.pdf".to_owned(), "фото.jpg".to_owned()];
     let row = MentionRow {
         title: "Ünïcode ' \" \\ \n",
         links: &links,
         matched: &matched,
+        attachments: &attachments,
+        noise: "bulk",
         in_reply_to: id(9),
         views: Some(u64::MAX),
         rating: Some(4.5),

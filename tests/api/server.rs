@@ -134,6 +134,7 @@ pub fn talk() -> Vec<MentionRow<'static>> {
         },
         MentionRow {
             visibility: "private",
+            noise: "automatic",
             kind: "email",
             channel: "email",
             ..row("acme", 4, "secret complaint", "negative", -0.7)

@@ -7,7 +7,7 @@ pub mod nginx;
 pub mod site;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A service or data set that a test cannot run without.
 ///
@@ -47,4 +47,21 @@ pub fn hearken_home() -> PathBuf {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a loopback port");
     listener.local_addr().expect("a bound port").port()
+}
+
+/// Every configuration that is shipped.
+pub fn shipped_configurations() -> Vec<PathBuf> {
+    let mut directories = ["config", "deploy"].map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).to_vec();
+    let mut files = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory of this repository") {
+            let path = entry.expect("a directory of this repository").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                files.push(path);
+            }
+        }
+    }
+    files
 }

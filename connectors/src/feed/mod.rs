@@ -1,12 +1,5 @@
 //! `feed`: RSS 0.9x to 2.0, RDF, Atom 0.3 and 1.0, and JSON Feed.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `urls` | the feeds' addresses, one or more |
-//! | `poll` | how often they are asked: `"5m"` by default, `"1s"` at least |
-//!
 //! # What becomes of an item
 //!
 //! - Its identity is the feed's id for it (`guid`, `id`, `rdf:about`): as it stands where it is a web
@@ -48,6 +41,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -60,12 +54,16 @@ use crate::registry::{Channel, Context, Parsed};
 use crate::settings;
 
 /// The `feed` channel.
-pub(crate) const CHANNEL: Channel =
-    Channel { name: NAME, summary: "RSS, Atom and JSON feeds", build, parse: parse_payload };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: NAME,
+    summary: "RSS, Atom and JSON feeds",
+    settings: settings::schema::<RawSettings>,
+    build,
+    parse: parse_payload,
+};
 
 const NAME: &str = "feed";
 
-const DEFAULT_POLL: Duration = Duration::from_secs(5 * 60);
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// How many feeds are asked at the same time.
@@ -81,12 +79,22 @@ const BURST: NonZeroU32 = NonZeroU32::new(16).unwrap();
 const ACCEPT: &str = "application/atom+xml, application/rss+xml, application/feed+json, application/rdf+xml, \
                       application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8, */*;q=0.1";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["urls"]))]
 struct RawSettings {
-    #[serde(default)]
+    /// Addresses of the feeds.
+    #[schemars(length(min = 1))]
     urls: Vec<String>,
-    poll: Option<String>,
+    /// How often each feed is asked: a duration, at least `"1s"`.
+    poll: String,
+}
+
+impl Default for RawSettings {
+    fn default() -> Self {
+        Self { urls: Vec::new(), poll: "5m".to_owned() }
+    }
 }
 
 struct Settings {
@@ -110,14 +118,9 @@ impl Settings {
             }
             urls.push(url);
         }
-        let poll = match raw.poll {
-            None => DEFAULT_POLL,
-            Some(text) => text
-                .parse::<SignedDuration>()
-                .ok()
-                .and_then(|poll| Duration::try_from(poll).ok())
-                .ok_or_else(|| setting("poll", format!("`{text}` is no duration; write `5m` or `1h 30m`")))?,
-        };
+        let poll = raw.poll.parse::<SignedDuration>().ok().and_then(|poll| Duration::try_from(poll).ok());
+        let poll =
+            poll.ok_or_else(|| setting("poll", format!("`{}` is no duration; write `5m` or `1h 30m`", raw.poll)))?;
         if poll < SHORTEST_POLL {
             return Err(setting("poll", format!("{poll:?} is too often; at least {SHORTEST_POLL:?}")));
         }

@@ -1,9 +1,11 @@
 //! From the fields of somebody's export to a message.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use memchr::memchr;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use sha2::{Digest, Sha256};
 
 use super::json::Node;
@@ -13,6 +15,8 @@ use crate::contract::BuildError;
 use crate::message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
 use crate::settings::unknown_key;
 use crate::text;
+
+type Map = serde_json::Map<String, serde_json::Value>;
 
 /// Channel of messages whose export names none.
 const DEFAULT_CHANNEL: &str = "file";
@@ -151,8 +155,7 @@ impl Mapping {
             channel.clone_into(&mut self.channel);
             return Ok(());
         }
-        let known = [&["channel"], Field::NAMES].concat();
-        let field = field(key).ok_or_else(|| unknown_key(key, "set", &known))?;
+        let field = field(key).ok_or_else(|| unknown_key(key, "set", &constants()))?;
         if field == Field::Id {
             return Err(wrong("a constant id would make all records one message"));
         }
@@ -402,6 +405,38 @@ impl Mapping {
 /// record stands, and so that two equal records are one message.
 fn content_id(bytes: &[u8]) -> String {
     Sha256::digest(bytes.trim_ascii()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Describes the table `fields`.
+pub(super) fn fields_schema(_: &mut SchemaGenerator) -> Schema {
+    table_schema(Field::NAMES, &json_schema!({ "type": "string" }))
+}
+
+/// Describes the table `set`.
+pub(super) fn set_schema(_: &mut SchemaGenerator) -> Schema {
+    table_schema(&constants(), &json_schema!({ "type": ["string", "number", "boolean"] }))
+}
+
+/// The names used in `set`: the channel, and every field but the id.
+fn constants() -> Vec<&'static str> {
+    let names = Field::NAMES.iter().copied().filter(|name| *name != Field::Id.name());
+    std::iter::once("channel").chain(names).collect()
+}
+
+/// Describes a table that holds `value` under each of these names; one with a dot is in a table within.
+fn table_schema(names: &[&str], value: &Schema) -> Schema {
+    let table =
+        |properties: Map| json_schema!({ "type": "object", "properties": properties, "additionalProperties": false });
+    let (mut outer, mut inner) = (Map::new(), BTreeMap::<&str, Map>::new());
+    for name in names {
+        let (properties, key) = match name.split_once('.') {
+            None => (&mut outer, *name),
+            Some((table, key)) => (inner.entry(table).or_default(), key),
+        };
+        properties.insert(key.to_owned(), value.clone().to_value());
+    }
+    outer.extend(inner.into_iter().map(|(name, properties)| (name.to_owned(), table(properties).to_value())));
+    table(outer)
 }
 
 fn field(key: &str) -> Option<Field> {

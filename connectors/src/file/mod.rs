@@ -1,18 +1,7 @@
 //! `file`: a team's export from anywhere, as JSON lines or CSV, plain or compressed, read once or
 //! followed as it grows.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `path` | a file, or a pattern of files (`exports/*.jsonl.gz`), read in order of their names |
-//! | `format` | `jsonl` or `csv`; by default from the extension, before `.gz` or `.zst` |
-//! | `follow` | `false`: read once, then end; `true`: wait for new lines and new files, through rotations |
-//! | `delimiter` | CSV: `,` by default, a tabulator for `.tsv` |
-//! | `encoding` | a WHATWG label such as `windows-1254`; UTF-8 by default, UTF-16 by its byte-order mark |
-//! | `time_format` | a strptime pattern for odd dates; by default RFC 3339, RFC 2822, Twitter's and Unix times are recognised |
-//! | `fields` | which field of a record fills which field of a message: `text = "tweet"`, `author.handle = "user.screen_name"` |
-//! | `set` | constants: `channel = "twitter"`, `kind = "review"` |
+//! # What becomes of a record
 //!
 //! Without `fields`, a JSON line is a Hearken message and taken as it is, and CSV columns go by
 //! their names. Hashtags, mentions and links are taken from the text where they are not mapped.
@@ -66,8 +55,13 @@ use crate::contract::{Batch, BuildError, Connector, ConnectorError};
 use crate::registry::{Channel, Context, Parsed};
 
 /// The `file` channel.
-pub(crate) const CHANNEL: Channel =
-    Channel { name: "file", summary: "JSON lines or CSV from a file, once or followed", build, parse };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: "file",
+    summary: "JSON lines or CSV from a file, once or followed",
+    settings: settings::schema,
+    build,
+    parse,
+};
 
 /// How often followed files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

@@ -1,32 +1,48 @@
 //! Settings of a `file` source, checked.
 
 use encoding_rs::Encoding;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-use super::mapping::Mapping;
+use super::mapping::{self, Mapping};
 use super::time::TimeFormat;
 use crate::contract::BuildError;
-use crate::settings::read;
+use crate::settings::{self, read};
 
-/// The settings as written; see the [module](super) for what they mean.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["path"]))]
 struct Raw {
+    /// A file, or a pattern of files (`"exports/*.jsonl.gz"`), read in order of their names.
     path: Option<String>,
+    /// How records are written; by default as the extension before `.gz` or `.zst` says.
+    #[schemars(with = "Format")]
     format: Option<Format>,
-    #[serde(default)]
+    /// Wait for new lines and new files, through rotations, instead of reading once.
     follow: bool,
+    /// What separates the columns of CSV: one ASCII character; by default `","`, in a `.tsv` a tabulator.
     delimiter: Option<char>,
+    /// Character set, as a WHATWG label such as `"windows-1254"`; by default UTF-8, or UTF-16 by its byte-order mark.
     encoding: Option<String>,
+    /// Pattern (`strptime`) of odd dates; by default RFC 3339, RFC 2822, Twitter's and Unix times are recognised.
     time_format: Option<String>,
-    #[serde(default)]
+    /// Which field of a record fills which field of a message: `text = "tweet"`,
+    /// `author.handle = "user.screen_name"`. In JSON a path is a key, keys with dots, or a JSON pointer.
+    #[schemars(schema_with = "mapping::fields_schema")]
     fields: toml::Table,
-    #[serde(default)]
+    /// Constants: `channel = "twitter"`, `kind = "review"`.
+    #[schemars(schema_with = "mapping::set_schema")]
     set: toml::Table,
 }
 
+/// The settings, described.
+pub(super) fn schema() -> Schema {
+    settings::schema::<Raw>()
+}
+
 /// How records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// One JSON value a line.

@@ -1,22 +1,5 @@
 //! `imap`: the mails of a mailbox (IMAP4rev1, RFC 3501), what customers write and what is answered.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `host`, `port` | the server; the port is 993, or 143 without `"tls"` |
-//! | `security` | `"tls"` by default; `"starttls"`; `"none"` only on this machine, or with `allow_plaintext = true` |
-//! | `ca_file` | certificates (PEM) of the authority to trust instead of the public ones |
-//! | `user` | whose mailbox |
-//! | `password` | as `env:NAME` or `file:PATH` |
-//! | `token` | instead of a password, an OAuth 2.0 access token (XOAUTH2), as `env:NAME` or `file:PATH`; read at every login, so that something else can renew it |
-//! | `folders` | folders to hear: `["INBOX"]` by default; new mail in the first one is heard at once |
-//! | `sent` | folders with sent mails: these are outbound |
-//! | `poll` | how often all folders are looked into: `"1m"` by default, `"28m"` at most |
-//! | `backfill` | how many of the newest mails of each folder the first look takes: 100 by default, 0 for only what comes from now on |
-//! | `max_size` | of a mail above this, only the first MiB is read: `"25MB"` by default |
-//! | `timeout` | how long to wait for an answer: `"60s"` by default |
-//!
 //! # What becomes of a mail
 //!
 //! - Its identity is its Message-ID, or a hash of it as it is: a mail in two folders, or heard again,
@@ -72,8 +55,13 @@ use crate::contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Faul
 use crate::registry::{Channel, Context, Parsed};
 
 /// The `imap` channel.
-pub(crate) const CHANNEL: Channel =
-    Channel { name: mail::CHANNEL, summary: "the mails of a mailbox over IMAP", build, parse: parse_payload };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: mail::CHANNEL,
+    summary: "the mails of a mailbox over IMAP",
+    settings: settings::schema,
+    build,
+    parse: parse_payload,
+};
 
 /// A batch with this many messages is handed over before the remaining folders are looked into.
 const ENOUGH_MESSAGES: usize = 200;

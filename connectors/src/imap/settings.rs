@@ -1,6 +1,7 @@
 //! Settings of an `imap` source, checked.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,54 +10,94 @@ use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
 
 use crate::contract::BuildError;
 use crate::secret::Secret;
-use crate::settings::read;
+use crate::settings::{self, read};
 
-const DEFAULT_POLL: Duration = Duration::from_secs(60);
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// A server may end a connection that was idle for 30 minutes; IDLE is to be renewed before 29
 /// (RFC 2177, section 3), and it is at every poll.
 const LONGEST_POLL: Duration = Duration::from_secs(28 * 60);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-const DEFAULT_BACKFILL: u32 = 100;
-const DEFAULT_MAX_SIZE: usize = 25_000_000;
 /// Mails are held in memory while they are read.
 const LARGEST_MAX_SIZE: usize = 256_000_000;
 
-/// The settings as written; see the [module](super) for what they mean.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["host", "user"], "oneOf" = [{ "required": ["password"] }, { "required": ["token"] }]))]
 struct Raw {
+    /// The server, `"imap.example.org"`.
     host: Option<String>,
+    /// Port of the server; by default 993, without `security = "tls"` 143.
     port: Option<u16>,
-    security: Option<Security>,
-    #[serde(default)]
+    /// How the connection is protected.
+    security: Security,
+    /// Allow `security = "none"` on a server that is not this machine.
     allow_plaintext: bool,
+    /// Certificates (PEM) of the authority to trust instead of the public ones.
     ca_file: Option<String>,
+    /// Whose mailbox it is.
     user: Option<String>,
+    /// The password.
+    #[schemars(with = "Secret")]
     password: Option<String>,
+    /// Instead of `password`: an OAuth 2.0 access token (XOAUTH2), read at every login, so that something else can
+    /// renew it.
+    #[schemars(with = "Secret")]
     token: Option<String>,
-    folders: Option<Vec<String>>,
-    #[serde(default)]
+    /// Folders to hear; new mail in the first one is heard at once.
+    #[schemars(length(min = 1))]
+    folders: Vec<String>,
+    /// Folders with sent mails: these are outbound.
     sent: Vec<String>,
-    poll: Option<String>,
-    timeout: Option<String>,
-    backfill: Option<u32>,
-    max_size: Option<String>,
+    /// How often all folders are looked into: a duration from `"1s"` to `"28m"`.
+    poll: String,
+    /// How long to wait for an answer: a duration from `"1s"` to `"10m"`.
+    timeout: String,
+    /// How many of the newest mails of each folder the first look takes; 0 for only what comes from now on.
+    backfill: u32,
+    /// Of a mail above this size only the first MiB is read; at most `"256MB"`.
+    max_size: String,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            security: Security::Tls,
+            allow_plaintext: false,
+            ca_file: None,
+            user: None,
+            password: None,
+            token: None,
+            folders: vec!["INBOX".to_owned()],
+            sent: Vec::new(),
+            poll: "1m".to_owned(),
+            timeout: "60s".to_owned(),
+            backfill: 100,
+            max_size: "25MB".to_owned(),
+        }
+    }
+}
+
+/// The settings, described.
+pub(super) fn schema() -> Schema {
+    settings::schema::<Raw>()
 }
 
 /// How the connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Security {
     /// TLS from the first byte (RFC 8314).
     Tls,
     /// TLS after the greeting; without it, nothing is said.
     Starttls,
-    /// None.
+    /// Not at all: only on this machine, or with `allow_plaintext`.
     None,
 }
 
@@ -102,7 +143,7 @@ impl Settings {
         let host = host.ok_or_else(|| wrong("host", "is missing: which server, for example `imap.example.org`?"))?;
         let user = raw.user.filter(|user| !user.is_empty());
         let user = user.ok_or_else(|| wrong("user", "is missing: whose mailbox is it?"))?;
-        let security = raw.security.unwrap_or(Security::Tls);
+        let security = raw.security;
         if security == Security::None && !is_loopback(&host) && !raw.allow_plaintext {
             let reason = "would send the password and every mail readable over the network: use \"tls\" or \"starttls\"; \
                           where the way is protected otherwise, set `allow_plaintext = true`";
@@ -124,10 +165,10 @@ impl Settings {
             user,
             login,
             folders: folders(raw.folders, raw.sent)?,
-            poll: duration("poll", raw.poll, DEFAULT_POLL, SHORTEST_POLL..=LONGEST_POLL)?,
-            timeout: duration("timeout", raw.timeout, DEFAULT_TIMEOUT, SHORTEST_POLL..=Duration::from_secs(600))?,
-            backfill: raw.backfill.unwrap_or(DEFAULT_BACKFILL),
-            max_size: size("max_size", raw.max_size)?,
+            poll: duration("poll", &raw.poll, SHORTEST_POLL..=LONGEST_POLL)?,
+            timeout: duration("timeout", &raw.timeout, SHORTEST_POLL..=Duration::from_secs(600))?,
+            backfill: raw.backfill,
+            max_size: size("max_size", &raw.max_size)?,
         })
     }
 
@@ -157,8 +198,7 @@ fn secret(path: &str, reference: String) -> Result<String, BuildError> {
     Ok(reference)
 }
 
-fn folders(heard: Option<Vec<String>>, sent: Vec<String>) -> Result<Vec<Folder>, BuildError> {
-    let heard = heard.unwrap_or_else(|| vec!["INBOX".to_owned()]);
+fn folders(heard: Vec<String>, sent: Vec<String>) -> Result<Vec<Folder>, BuildError> {
     let named = |list: Vec<String>, key: &'static str, is_sent: bool| {
         let path = move |index: usize| format!("{key}[{index}]");
         list.into_iter().enumerate().map(move |(index, name)| (path(index), Folder { name, is_sent }))
@@ -176,13 +216,7 @@ fn folders(heard: Option<Vec<String>>, sent: Vec<String>) -> Result<Vec<Folder>,
     if folders.is_empty() { Err(wrong("folders", "is empty: name at least one folder")) } else { Ok(folders) }
 }
 
-fn duration(
-    path: &str,
-    text: Option<String>,
-    default: Duration,
-    allowed: std::ops::RangeInclusive<Duration>,
-) -> Result<Duration, BuildError> {
-    let Some(text) = text else { return Ok(default) };
+fn duration(path: &str, text: &str, allowed: RangeInclusive<Duration>) -> Result<Duration, BuildError> {
     let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     let duration = duration.ok_or_else(|| wrong(path, &format!("`{text}` is no duration; write `30s` or `5m`")))?;
     if allowed.contains(&duration) {
@@ -193,8 +227,7 @@ fn duration(
 }
 
 /// A number of bytes: `500KB`, `25MB`, `20MiB`.
-fn size(path: &str, text: Option<String>) -> Result<usize, BuildError> {
-    let Some(text) = text else { return Ok(DEFAULT_MAX_SIZE) };
+fn size(path: &str, text: &str) -> Result<usize, BuildError> {
     let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let unit = match text.trim().get(digits.len()..).map(str::trim) {
         Some("" | "B") => 1,
@@ -291,6 +324,6 @@ mod tests {
             let settings = format!("host = '{host}'\nsecurity = 'none'\n{login}{rest}");
             assert_eq!(Settings::new(settings.parse().unwrap()).unwrap().port, 143);
         }
-        assert_eq!(size("max_size", Some("2 MiB".to_owned())).unwrap(), 2 << 20);
+        assert_eq!(size("max_size", "2 MiB").unwrap(), 2 << 20);
     }
 }

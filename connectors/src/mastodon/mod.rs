@@ -1,19 +1,6 @@
 //! `mastodon`: public and hashtag timelines, mentions of the brand's account, and what its own
 //! accounts say, on Mastodon and on servers that speak its API.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `server` | the server's name, for example `mastodon.social` |
-//! | `timelines` | `public`, `public:local`, `public:remote`, `tag:NAME`, `mentions`, `account:@USER@SERVER` |
-//! | `token` | an access token, as `env:NAME` or `file:PATH`; `mentions` needs it (scope `read:notifications`), and some servers want one for everything |
-//! | `poll` | how often each timeline is read: `"1m"` by default |
-//! | `backfill` | how many of the newest statuses of each timeline the first poll takes: 40 by default, 800 at most, 0 for only what is said from now on |
-//! | `recheck.every` | how often recent statuses are read again: `"10m"` by default |
-//! | `recheck.statuses` | how many of each timeline: 200 by default, 800 at most |
-//! | `recheck.hours` | how old at most: 24 by default |
-//!
 //! # What becomes of a status
 //!
 //! - Its identity is its ActivityPub id, so that a status heard through two servers counts once. An
@@ -62,6 +49,7 @@ use crate::registry::{Channel, Context, Parsed};
 pub(crate) const CHANNEL: Channel = Channel {
     name: parse::CHANNEL,
     summary: "public and hashtag timelines, mentions and own accounts of a Mastodon server",
+    settings: settings::schema,
     build,
     parse: parse_payload,
 };

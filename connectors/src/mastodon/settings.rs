@@ -3,43 +3,72 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::contract::BuildError;
 use crate::secret::Secret;
-use crate::settings::{nearest, read};
+use crate::settings::{self, nearest, read};
 
-/// How often timelines are read by default.
-const DEFAULT_POLL: Duration = Duration::from_secs(60);
-/// How often recent statuses are read again by default.
-const DEFAULT_RECHECK: Duration = Duration::from_secs(10 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
-/// One page.
-const DEFAULT_BACKFILL: usize = 40;
 /// Statuses that are remembered, and their position in the cursor, stay within bounds.
 const MAX_STATUSES: usize = 800;
 
-/// The settings as written; see the [module](super) for what they mean.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["server", "timelines"]))]
 struct Raw {
+    /// Name or address of the server, `"mastodon.social"`.
     server: Option<String>,
-    #[serde(default)]
+    /// What is heard: `"public"`, `"public:local"`, `"public:remote"`, `"tag:NAME"`, `"mentions"`,
+    /// `"account:@USER@SERVER"`.
+    #[schemars(length(min = 1))]
     timelines: Vec<String>,
+    /// An access token; `"mentions"` needs it, with the scope `read:notifications`, and some servers want one for
+    /// everything.
     token: Option<Secret>,
-    poll: Option<String>,
-    backfill: Option<usize>,
-    #[serde(default)]
+    /// How often each timeline is read: a duration, at least `"1s"`.
+    poll: String,
+    /// How many of the newest statuses of each timeline the first poll takes; 0 for only what is said from now on.
+    #[schemars(range(max = MAX_STATUSES))]
+    backfill: usize,
+    /// Which statuses are read again, for edits, deletions and reactions.
+    #[schemars(with = "RawRecheck")]
     recheck: toml::Table,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+impl Default for Raw {
+    fn default() -> Self {
+        // The first poll takes one page.
+        let (poll, backfill) = ("1m".to_owned(), 40);
+        Self { server: None, timelines: Vec::new(), token: None, poll, backfill, recheck: toml::Table::new() }
+    }
+}
+
+/// `recheck`, read by itself for the sake of its errors.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 struct RawRecheck {
-    every: Option<String>,
-    statuses: Option<usize>,
-    hours: Option<u32>,
+    /// How often: a duration, at least `"1s"`.
+    every: String,
+    /// How many of each timeline's newest statuses.
+    #[schemars(range(max = MAX_STATUSES))]
+    statuses: usize,
+    /// How old they are at most, in hours.
+    hours: u32,
+}
+
+impl Default for RawRecheck {
+    fn default() -> Self {
+        Self { every: "10m".to_owned(), statuses: 200, hours: 24 }
+    }
+}
+
+/// The settings, described.
+pub(super) fn schema() -> Schema {
+    settings::schema::<Raw>()
 }
 
 /// What a source listens to and how.
@@ -121,12 +150,12 @@ impl Settings {
             server: raw.server.as_deref().map(server).transpose()?,
             timelines,
             token: raw.token,
-            poll: duration("poll", raw.poll.as_deref(), DEFAULT_POLL)?,
-            backfill: at_most("backfill", raw.backfill.unwrap_or(DEFAULT_BACKFILL))?,
+            poll: duration("poll", &raw.poll)?,
+            backfill: at_most("backfill", raw.backfill)?,
             recheck: Recheck {
-                every: duration("recheck.every", recheck.every.as_deref(), DEFAULT_RECHECK)?,
-                statuses: at_most("recheck.statuses", recheck.statuses.unwrap_or(200))?,
-                hours: recheck.hours.unwrap_or(24),
+                every: duration("recheck.every", &recheck.every)?,
+                statuses: at_most("recheck.statuses", recheck.statuses)?,
+                hours: recheck.hours,
             },
         })
     }
@@ -188,8 +217,7 @@ fn server(text: &str) -> Result<Url, BuildError> {
     Ok(url)
 }
 
-fn duration(path: &str, text: Option<&str>, default: Duration) -> Result<Duration, BuildError> {
-    let Some(text) = text else { return Ok(default) };
+fn duration(path: &str, text: &str) -> Result<Duration, BuildError> {
     let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     match duration {
         Some(duration) if duration >= SHORTEST => Ok(duration),

@@ -1,14 +1,6 @@
 //! `matrix`: rooms of the Matrix network, heard as a user of any homeserver.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `server` | address of the user's homeserver, for example `https://matrix.org` |
-//! | `rooms` | the rooms, as `#alias:server` or `!id:server`; one that the user is not in is joined at the start |
-//! | `token` | an access token of the user, as `env:NAME` or `file:PATH` |
-//! | `user`, `password` | instead of `token`: the user's name, and the password as `env:NAME` or `file:PATH` |
-//! | `backfill` | how many of a room's newest events the first poll takes: 40 by default, 100 at most, 0 for only what is said from now on |
+//! # As whom
 //!
 //! Best is a user of Hearken's own. In Element, the access token stands under *All settings / Help &
 //! About / Advanced*; it ends with the session it belongs to. With a password, Hearken logs in by
@@ -60,8 +52,13 @@ use crate::contract::{Batch, BuildError, Connector, ConnectorError, Cursor};
 use crate::registry::{Channel, Context};
 
 /// The `matrix` channel.
-pub(crate) const CHANNEL: Channel =
-    Channel { name: parse::CHANNEL, summary: "rooms of the Matrix network", build, parse: payload::parse };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: parse::CHANNEL,
+    summary: "rooms of the Matrix network",
+    settings: settings::schema,
+    build,
+    parse: payload::parse,
+};
 
 fn build(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connector>, BuildError> {
     let Settings { server, rooms, login, backfill } = Settings::new(settings)?;

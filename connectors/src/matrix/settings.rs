@@ -1,30 +1,51 @@
 //! Settings of a `matrix` source, checked.
 
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use url::Url;
 
 use crate::contract::BuildError;
 use crate::secret::Secret;
-use crate::settings::read;
+use crate::settings::{self, read};
 
-/// Events that a first poll takes by default.
-const DEFAULT_BACKFILL: usize = 40;
 /// One page.
 const MAX_BACKFILL: usize = super::api::PAGE;
 /// Each room has its place in the cursor.
 const MAX_ROOMS: usize = 200;
 
-/// The settings as written; see the [module](super) for what they mean.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend(
+    "required" = ["server", "rooms"],
+    "oneOf" = [{ "required": ["token"] }, { "required": ["user", "password"] }]
+))]
 struct Raw {
+    /// Address of the user's homeserver, `"https://matrix.org"`.
     server: Option<String>,
-    #[serde(default)]
+    /// The rooms, as `"#alias:server"` or `"!id:server"`; one that the user is not in is joined at the start.
+    #[schemars(length(min = 1, max = MAX_ROOMS))]
     rooms: Vec<String>,
+    /// An access token of the user.
     token: Option<Secret>,
+    /// Instead of `token`, with `password`: the user's name.
     user: Option<String>,
+    /// The password of `user`.
     password: Option<Secret>,
-    backfill: Option<usize>,
+    /// How many of a room's newest events the first poll takes; 0 for only what is said from now on.
+    #[schemars(range(max = MAX_BACKFILL))]
+    backfill: usize,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { server: None, rooms: Vec::new(), token: None, user: None, password: None, backfill: 40 }
+    }
+}
+
+/// The settings, described.
+pub(super) fn schema() -> Schema {
+    settings::schema::<Raw>()
 }
 
 /// What a source listens to and how.
@@ -81,7 +102,7 @@ impl Settings {
             (None, ..) => return Err(wrong("user", "and `password` go together: one of them is missing")),
             (Some(_), ..) => return Err(wrong("token", "is there, so `user` and `password` have no use")),
         };
-        let backfill = raw.backfill.unwrap_or(DEFAULT_BACKFILL);
+        let backfill = raw.backfill;
         if backfill > MAX_BACKFILL {
             return Err(wrong("backfill", &format!("{backfill} is too many; at most {MAX_BACKFILL}")));
         }

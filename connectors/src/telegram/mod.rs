@@ -1,11 +1,6 @@
 //! `telegram`: the groups, channels and private chats of a Telegram bot, by the Bot API.
 //!
-//! # Settings
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `token` | the bot's token, as `env:NAME` or `file:PATH` |
-//! | `server` | address of an own Bot API server; `https://api.telegram.org` by default |
+//! # What a bot hears
 //!
 //! A bot is made by writing `/newbot` to [@BotFather](https://t.me/BotFather), who answers with the
 //! token. The bot hears
@@ -52,6 +47,7 @@ mod tests;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -69,18 +65,26 @@ use crate::secret::Secret;
 pub(crate) const CHANNEL: Channel = Channel {
     name: parse::CHANNEL,
     summary: "groups, channels and private chats of a Telegram bot",
+    settings: crate::settings::schema::<Settings>,
     build,
     parse: parse_payload,
 };
 
-const PUBLIC_SERVER: &str = "https://api.telegram.org";
-
-/// The settings as written; see the [module](self) for what they mean.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The settings as written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["token"]))]
 struct Settings {
+    /// The bot's token, from [@BotFather](https://t.me/BotFather).
     token: Option<Secret>,
-    server: Option<String>,
+    /// Address of the Bot API server.
+    server: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { token: None, server: "https://api.telegram.org".to_owned() }
+    }
 }
 
 fn wrong(path: &str, reason: &str) -> BuildError {
@@ -89,7 +93,7 @@ fn wrong(path: &str, reason: &str) -> BuildError {
 
 impl Settings {
     fn server(&self) -> Result<Url, BuildError> {
-        let text = self.server.as_deref().unwrap_or(PUBLIC_SERVER);
+        let text = &self.server;
         let url = Url::parse(text).map_err(|error| wrong("server", &format!("`{text}` is no address: {error}")))?;
         let is_server = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
         if is_server { Ok(url) } else { Err(wrong("server", &format!("`{text}` is no address of an HTTP server"))) }
