@@ -11,6 +11,7 @@ pub mod feed;
 pub mod file;
 pub mod http;
 pub mod imap;
+mod mapping;
 pub mod mastodon;
 pub mod matrix;
 pub mod message;
