@@ -12,6 +12,7 @@ use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 
 use self::json::Node;
+pub(crate) use self::json::steps;
 use self::record::Unfit;
 pub(crate) use self::record::Value;
 use self::time::TimeFormat;
