@@ -30,6 +30,7 @@ use hearken::score::{Influence, Label, Score, Scorer, Sentiment};
 use hearken::store::child::{ChildOptions, ClickHouseChild};
 use hearken::store::{Store, StoreOptions};
 use hearken_connectors::registry::{self, Context};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{Connector, Message, http};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +101,7 @@ fn connector(file: &Path) -> Box<dyn Connector> {
          published_at = \"created_at\"\nauthor.handle = \"author\"\nengagement.reposts = \"retweet_count\"\n"
     );
     let http = http::Client::new(http::Settings::default()).unwrap();
-    let context = Context { source: "tweets", http: &http, cursor: None };
+    let context = Context { source: "tweets", http: &http, hooks: &Hooks::default(), cursor: None };
     (registry::channel("file").unwrap().build)(settings.parse().unwrap(), context).unwrap()
 }
 

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use axum::Router;
 use hearken_connectors::registry::{self, Context};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{BuildError, Connector, ConnectorError, Cursor, http};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +40,7 @@ pub struct Roles {
     pub listen: bool,
     /// Event log through scoring into the store.
     pub score: bool,
-    /// The local web address.
+    /// The web address: API and pages. A process that listens to webhook sources takes their posts there, too.
     pub serve: bool,
 }
 
@@ -207,10 +209,11 @@ fn rules(config: &Config) -> Result<Rules, AppError> {
 pub fn connector(
     source: &config::Source,
     http: &http::Client,
+    hooks: &Hooks,
     cursor: Option<Cursor>,
 ) -> Result<Box<dyn Connector>, BuildError> {
     let channel = registry::channel(&source.channel)?;
-    (channel.build)(source.settings.clone(), Context { source: &source.name, http, cursor })
+    (channel.build)(source.settings.clone(), Context { source: &source.name, http, hooks, cursor })
 }
 
 /// A source that this process listens to.
@@ -226,12 +229,13 @@ pub struct App {
     pub board: Board,
     /// The store, where this process scores or serves.
     pub store: Option<Store>,
-    /// Address of the web pages, where this process serves.
+    /// The web address, where this process serves or takes posts.
     pub address: Option<SocketAddr>,
     config: Config,
     roles: Roles,
     log: Arc<dyn EventLog>,
     http: http::Client,
+    hooks: Hooks,
     metrics: Metrics,
     pipeline: Option<Arc<Pipeline>>,
     listening: BTreeMap<String, Listening>,
@@ -246,7 +250,8 @@ impl App {
     pub async fn start(config: Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
         let rules = rules(&config)?;
         let http = http::Client::new(http::Settings::default())?;
-        config.check_sources(|source| connector(source, &http, None).map(drop))?;
+        let hooks = Hooks::default();
+        config.check_sources(|source| connector(source, &http, &hooks, None).map(drop))?;
 
         let log = open_log(&config).await?;
         let open_store = if roles.score || roles.serve { Some(OpenStore::open(&config).await?) } else { None };
@@ -261,6 +266,7 @@ impl App {
             roles,
             log,
             http,
+            hooks,
             metrics: Metrics::default(),
             pipeline: None,
             listening: BTreeMap::new(),
@@ -275,7 +281,9 @@ impl App {
             app.serve(store)?;
         }
         if roles.listen {
-            for source in app.config.sources.clone() {
+            let sources = app.config.sources.clone();
+            app.take_posts(&sources)?;
+            for source in sources {
                 app.listen(source);
             }
         }
@@ -290,8 +298,9 @@ impl App {
             return Err(AppError::NeedsRestart(key));
         }
         let rules = rules(&config)?;
-        config.check_sources(|source| connector(source, &self.http, None).map(drop))?;
+        config.check_sources(|source| connector(source, &self.http, &self.hooks, None).map(drop))?;
         if self.roles.listen {
+            self.take_posts(&config.sources)?;
             let is_kept = |old: &Listening| config.sources.iter().any(|new| new.is_same(&old.source));
             let changed: Vec<_> =
                 self.listening.iter().filter(|(_, old)| !is_kept(old)).map(|(name, _)| name.clone()).collect();
@@ -345,29 +354,49 @@ impl App {
     }
 
     fn serve(&mut self, store: Store) -> Result<(), AppError> {
+        let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
+        let api = Api::new(store, log, board, metrics, api::Limits::default(), self.stop.clone());
+        let api = api.map_err(|error| AppError::Serve(self.config.serve.listen, error))?;
+        self.open_address(web::router(api, self.hooks.clone())).map(drop)
+    }
+
+    /// Lets posts to the configured webhook sources in; opens the web address for them where it is not open.
+    fn take_posts(&mut self, sources: &[config::Source]) -> Result<(), AppError> {
+        let hooked = sources.iter().filter(|source| source.channel == "webhook");
+        let names: Vec<&str> = hooked.map(|source| source.name.as_str()).collect();
+        self.hooks.configure(names.iter().copied());
+        if names.is_empty() || self.address.is_some() {
+            return Ok(());
+        }
+        let address = self.open_address(web::hooks(self.hooks.clone()))?;
+        tracing::info!(%address, "taking posts to webhook sources at http://{address}/hooks/");
+        Ok(())
+    }
+
+    fn open_address(&mut self, router: Router) -> Result<SocketAddr, AppError> {
         let wanted = self.config.serve.listen;
         let cannot = |error| AppError::Serve(wanted, error);
         let listener = std::net::TcpListener::bind(wanted).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
-        self.address = Some(listener.local_addr().map_err(cannot)?);
+        let address = listener.local_addr().map_err(cannot)?;
+        self.address = Some(address);
         let listener = Arc::new(listener);
-        let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
-        let api = Api::new(store, log, board, metrics, api::Limits::default(), self.stop.clone()).map_err(cannot)?;
         self.supervisor.spawn("web", move |stop| {
-            let (listener, api) = (listener.clone(), api.clone());
-            async move { web::serve(listener, api, stop).await }
+            let (listener, router) = (listener.clone(), router.clone());
+            async move { web::serve(listener, router, stop).await }
         });
-        Ok(())
+        Ok(address)
     }
 
     fn listen(&mut self, source: config::Source) {
         let heard = Arc::new(Source::new(&source.name, &source.channel));
-        let parts = (heard.clone(), self.log.clone(), source.clone(), self.http.clone(), self.metrics.clone());
+        let (http, hooks) = (self.http.clone(), self.hooks.clone());
+        let parts = (heard.clone(), self.log.clone(), source.clone(), http, hooks, self.metrics.clone());
         let task = self.supervisor.spawn(task_name(&heard), move |stop| {
-            let (heard, log, source, http, metrics) = parts.clone();
+            let (heard, log, source, http, hooks, metrics) = parts.clone();
             async move {
                 let cursor = ingest::stored_cursor(&*log, &heard.name).await.map_err(TaskError::retry)?;
-                let connector = connector(&source, &http, cursor);
+                let connector = connector(&source, &http, &hooks, cursor);
                 let connector = connector.map_err(|error| TaskError::Fatal(source.problem(&error).to_string()))?;
                 ingest::listen(&heard, connector, log, metrics, stop).await
             }

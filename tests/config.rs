@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hearken::config::{Account, Config, ConfigError, Environment, LogKind, Place, Source, Store};
 use hearken::query::Matcher;
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{BuildError, http, registry};
 use proptest::prelude::*;
 
@@ -315,15 +316,19 @@ fn shipped_configurations_are_right() {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "123456:ABC-DEF").unwrap();
     let token = format!("file:{}", token.path().display());
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let secret = format!("file:{}", secret.path().display());
     for path in files {
         let mut variables = vec![("KAFKA_PASSWORD", "x"), ("CLICKHOUSE_PASSWORD", "x")];
         let text = std::fs::read_to_string(&path).unwrap();
-        for (section, variable) in [
-            ("[source.care]", "HEARKEN_SOURCE__CARE__PASSWORD"),
-            ("[source.matrix]", "HEARKEN_SOURCE__MATRIX__TOKEN"),
-            ("[source.telegram]", "HEARKEN_SOURCE__TELEGRAM__TOKEN"),
+        for (section, variable, value) in [
+            ("[source.care]", "HEARKEN_SOURCE__CARE__PASSWORD", &token),
+            ("[source.forum]\nchannel = \"webhook\"", "HEARKEN_SOURCE__FORUM__SECRET", &secret),
+            ("[source.matrix]", "HEARKEN_SOURCE__MATRIX__TOKEN", &token),
+            ("[source.telegram]", "HEARKEN_SOURCE__TELEGRAM__TOKEN", &token),
         ] {
-            variables.extend(text.contains(section).then_some((variable, token.as_str())));
+            variables.extend(text.contains(section).then_some((variable, value.as_str())));
         }
         let config = Config::load(&path, &environment(&variables)).unwrap_or_else(|error| panic!("{error}"));
         let matcher = Matcher::compile(&config.queries()).unwrap();
@@ -334,7 +339,7 @@ fn shipped_configurations_are_right() {
 
 fn build(source: &Source) -> Result<(), BuildError> {
     let http = http::Client::new(http::Settings::default()).unwrap();
-    let context = registry::Context { source: &source.name, http: &http, cursor: None };
+    let context = registry::Context { source: &source.name, http: &http, hooks: &Hooks::default(), cursor: None };
     (registry::channel(&source.channel)?.build)(source.settings.clone(), context).map(drop)
 }
 

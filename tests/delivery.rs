@@ -21,7 +21,9 @@ use hearken::pipeline::{self, Pipeline, Rules};
 use hearken::query::{BrandQuery, Matcher};
 use hearken::score::Scorer;
 use hearken::store::{Store, StoreOptions};
-use hearken_connectors::{Batch, Connector, ConnectorError, Cursor, Message, Poison};
+use hearken_connectors::registry::{Context, channel};
+use hearken_connectors::webhook::Hooks;
+use hearken_connectors::{Batch, Connector, ConnectorError, Cursor, Message, Poison, http};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -108,6 +110,54 @@ async fn while_the_log_is_away_the_source_waits_and_the_cursor_comes_last() {
     let cursor = ingest::stored_cursor(&*log, "timeline").await.unwrap();
     assert_eq!(cursor, Some(Cursor(serde_json::json!({"page": 1}))));
     assert_eq!(log.lag("nobody", &[Topic::Messages]).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn while_the_log_is_away_a_post_is_refused_and_counts_once_when_it_is_sent_again() {
+    let log = Arc::new(Flaky { log: MemoryLog::new(2), refusals: usize::MAX.into(), taken: Default::default() });
+    let (hooks, http) = (Hooks::default(), http::Client::new(http::Settings::default()).unwrap());
+    hooks.configure(["forum"]);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "It's a Secret to Everybody").unwrap();
+    let settings = format!("signature = 'github'\nsecret = 'file:{}'\nfields.text = 'text'", secret.path().display());
+    let context = Context { source: "forum", http: &http, hooks: &hooks, cursor: None };
+    let connector = (channel("webhook").unwrap().build)(settings.parse().unwrap(), context).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/hooks/forum", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let web = tokio::spawn(hearken::web::serve(Arc::new(listener), hearken::web::hooks(hooks), stop.clone()));
+    let (to, until) = (log.clone(), stop.clone());
+    let listening = tokio::spawn(async move {
+        let source = Source::new("forum", "webhook");
+        ingest::listen(&source, connector, to, Metrics::default(), until).await
+    });
+
+    let client = reqwest::Client::new();
+    let post = async || {
+        // HMAC-SHA256 of the body with the secret above.
+        let signature = "sha256=229a0000efa85bebfa1bdfa8d55b1f0267eeba2ab26ee419a67f623e84f4594b";
+        let request = client.post(&url).header("x-hub-signature-256", signature).header("x-github-delivery", "d1");
+        request.body(r#"{"id":"1","text":"Acme"}"#).send().await.unwrap()
+    };
+    let refusal = loop {
+        let answer = post().await;
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        let problem: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        if !problem["detail"].as_str().unwrap().contains("not listening") {
+            break problem;
+        }
+    };
+    assert_eq!(refusal["detail"], "the log has not acknowledged the post in time; send the post again");
+    log.refusals.store(0, Ordering::SeqCst);
+    let taken = async { while post().await.status() != 200 {} };
+    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("it is taken once the log is back");
+    stop.cancel();
+    web.await.unwrap().unwrap();
+    listening.await.unwrap().unwrap();
+    assert!(log.lag("nobody", &[Topic::Messages]).await.unwrap() >= 2, "what was refused was kept, and came again");
+    assert_eq!(log.latest(Topic::Messages).await.unwrap().len(), 1, "as one message");
 }
 
 fn pipeline(log: Arc<dyn EventLog>, store: Store) -> Arc<Pipeline> {

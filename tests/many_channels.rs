@@ -1,4 +1,4 @@
-//! Three channels at once: real mails in a Dovecot, a conversation in a Synapse, posts by webhook, while
+//! Three channels at once: real mails in a Dovecot, a conversation in a Synapse, posts by webhook; meanwhile
 //! the daemon is killed ten times with `kill -9`. Each message is stored once, threads are whole, and every
 //! figure is that of an installation which was never disturbed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use hearken_connectors::testing::{Dovecot, MAILBOX, MatrixUser, Synapse};
 use serde_json::json;
-use support::site::Site;
-use support::{libchdb, real_data};
+use support::site::{Daemon, Site};
+use support::{free_port, libchdb, real_data, webhook};
 use tokio::time::sleep;
 
 const KILLS: u64 = 10;
@@ -23,23 +23,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ANSWERED: usize = 6;
 /// Questions in the room; each gets answers in its thread.
 const QUESTIONS: usize = 12;
+/// Deliveries by webhook, each a thread of three, one each `PAUSE`.
+const DELIVERIES: usize = 60;
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_message_is_stored_once_and_threads_are_whole() {
     let (Some(data), Some(())) = (real_data(), libchdb()) else { return };
     let (Some(dovecot), Some(synapse)) = (Dovecot::start(), Synapse::shared().await) else { return };
+    let Some(python) = webhook::python() else { return };
     let (room, mails) = (Room::open(synapse).await, data.join("real/mail"));
     let sources = sources(&dovecot, synapse, &room);
 
-    let site = Site::embedded(|_| sources.clone());
-    let (mailed, said, ()) = tokio::join!(mail(&dovecot, &mails), room.talk(), kill_again_and_again(&site));
-    let expected = [("imap", mailed), ("matrix", said)];
-    let daemon = site.start();
+    let port = free_port();
+    let site = Site::on_port(port, "", |_| sources.clone());
+    let shop = |port: u16, pause| webhook::post(&python, &format!("http://127.0.0.1:{port}"), DELIVERIES, 3, pause);
+    let (mailed, said, posted, _daemon) =
+        tokio::join!(mail(&dovecot, &mails), room.talk(), shop(port, PAUSE), kill_again_and_again(&site));
+    let expected = [("imap", mailed), ("matrix", said), ("shop", posted)];
     await_mentions(&site, &expected).await;
 
     let twice = "SELECT count() FROM (SELECT count() AS times FROM mentions GROUP BY message_id) WHERE times > 1";
     assert_eq!(site.sql(twice).trim(), "0");
-    for (channel, threads) in [("imap", ANSWERED), ("matrix", QUESTIONS)] {
+    for (channel, threads) in [("imap", ANSWERED), ("matrix", QUESTIONS), ("shop", DELIVERIES)] {
         let whole = format!(
             "SELECT count() FROM (SELECT conversation FROM mentions WHERE channel = '{channel}'
              GROUP BY conversation HAVING count() = 3)"
@@ -48,42 +54,45 @@ async fn each_message_is_stored_once_and_threads_are_whole() {
     }
     let outbound = "SELECT channel, count() FROM mentions WHERE direction = 'outbound' GROUP BY channel";
     assert_eq!(site.sql(outbound).trim(), format!("imap\t{ANSWERED}"));
-    drop(daemon);
 
-    let quiet = Site::embedded(|_| sources);
-    let daemon = quiet.start();
+    let port = free_port();
+    let quiet = Site::on_port(port, "", |_| sources);
+    let _quiet_daemon = quiet.start();
+    shop(port, Duration::ZERO).await;
     await_mentions(&quiet, &expected).await;
     let (figures, undisturbed) = (site.figures(), quiet.figures());
     for figure in ["totals", "mentions", "dead letters", "gaps"] {
         assert_eq!(figures[figure], undisturbed[figure], "{figure}");
     }
-    drop(daemon);
 }
 
 fn sources(dovecot: &Dovecot, synapse: &Synapse, room: &Room) -> String {
     let password = dovecot.secret("password", MAILBOX.1);
     let token = dovecot.secret("token", &room.listener.token);
     format!(
-        "[[brand]]\nname = \"Acme\"\nquery = \"source:care OR source:room\"\n\
+        "[[brand]]\nname = \"Acme\"\nquery = \"source:care OR source:room OR source:shop\"\n\
          [source.care]\nchannel = \"imap\"\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\nuser = \"{}\"\n\
          password = \"file:{}\"\nsent = [\"Sent\"]\npoll = \"1s\"\nbackfill = 1000\n\
-         [source.room]\nchannel = \"matrix\"\nserver = \"{}\"\nrooms = [\"{}\"]\ntoken = \"file:{}\"\nbackfill = 100\n",
+         [source.room]\nchannel = \"matrix\"\nserver = \"{}\"\nrooms = [\"{}\"]\ntoken = \"file:{}\"\nbackfill = 100\n{}",
         dovecot.imap,
         MAILBOX.0,
         password.display(),
         synapse.url,
         room.id,
         token.display(),
+        webhook::source("shop", &dovecot.secret("key", webhook::SECRET)),
     )
 }
 
-async fn kill_again_and_again(site: &Site) {
+/// The last one is left alive.
+async fn kill_again_and_again(site: &Site) -> Daemon {
     for kill in 0..KILLS {
         let daemon = site.start();
         // Now while it starts, now in the midst of its work.
         sleep(LIFE.mul_f64((1 + kill % 4) as f64 / 4.0)).await;
         daemon.kill();
     }
+    site.start()
 }
 
 /// Waits until this many mentions are stored, and sees that they do not become more.

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use hearken::config::{self, Config, Environment, Source};
 use hearken_connectors::registry::{self, CHANNELS};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{BuildError, http};
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ fn read(text: &str) -> Result<Config, String> {
 
 fn build(source: &Source) -> Result<(), BuildError> {
     let http = http::Client::new(http::Settings::default()).unwrap();
-    let context = registry::Context { source: &source.name, http: &http, cursor: None };
+    let context = registry::Context { source: &source.name, http: &http, cursor: None, hooks: &Hooks::default() };
     (registry::channel(&source.channel)?.build)(source.settings.clone(), context).map(drop)
 }
 

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod file;
 pub mod http;
 pub mod imap;
+mod mapping;
 pub mod mastodon;
 pub mod matrix;
 pub mod message;
@@ -21,6 +22,7 @@ pub mod telegram;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+pub mod webhook;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
 pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Noise, Visibility};

@@ -6,6 +6,7 @@ use crate::contract::Poison;
 use crate::contract::{BuildError, Connector, Cursor};
 use crate::http;
 use crate::message::Message;
+use crate::webhook::Hooks;
 
 /// Everything that a connector is built from, beside its own settings.
 pub struct Context<'a> {
@@ -13,6 +14,8 @@ pub struct Context<'a> {
     pub source: &'a str,
     /// The shared polite client: one rate limiter per credential, over all sources.
     pub http: &'a http::Client,
+    /// Where the web address hands in posts.
+    pub hooks: &'a Hooks,
     /// The last stored position; `None` on the first start.
     pub cursor: Option<Cursor>,
 }
@@ -48,6 +51,7 @@ pub static CHANNELS: &[Channel] = &[
     crate::mastodon::CHANNEL,
     crate::matrix::CHANNEL,
     crate::telegram::CHANNEL,
+    crate::webhook::CHANNEL,
 ];
 
 /// The channel of this name, or an error that lists the valid ones and the nearest.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hearken_connectors::http::{Client, Settings};
 use hearken_connectors::registry::{self, Context};
 use hearken_connectors::testing::{Answer, Scenario, Server, conform};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{Batch, Connector, Cursor, Fault, GapReason, MessageId};
 use url::Url;
 
@@ -29,7 +30,11 @@ fn client(patience: Duration) -> Client {
 fn connector(http: &Client, urls: &[Url], cursor: Option<Cursor>) -> Box<dyn Connector> {
     let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
     let settings = toml::Table::from_iter([("urls".to_owned(), urls.into()), ("poll".to_owned(), "1s".into())]);
-    (registry::channel("feed").unwrap().build)(settings, Context { source: "news", http, cursor }).unwrap()
+    (registry::channel("feed").unwrap().build)(
+        settings,
+        Context { source: "news", http, hooks: &Hooks::default(), cursor },
+    )
+    .unwrap()
 }
 
 fn item(number: usize, text: &str) -> String {
@@ -260,7 +265,7 @@ fn wrong_settings_are_answered_with_what_would_be_right() {
         ("urls = ['http://a.b/']\npoll = 'often'", "poll: `often` is no duration; write `5m` or `1h 30m`"),
         ("urls = ['http://a.b/']\npoll = '10ms'", "poll: 10ms is too often; at least 1s"),
     ] {
-        let context = Context { source: "news", http: &http, cursor: None };
+        let context = Context { source: "news", http: &http, hooks: &Hooks::default(), cursor: None };
         let error = build(settings.parse().unwrap(), context).err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some(expected), "{settings}");
     }
@@ -276,7 +281,9 @@ fn the_example_configuration_is_valid() {
         let toml::Value::Table(mut settings) = source else { panic!("{name} is no table") };
         let channel = settings.remove("channel").unwrap();
         let build = registry::channel(channel.as_str().unwrap()).unwrap().build;
-        build(settings, Context { source: &name, http: &http, cursor: None }).map(drop).unwrap();
+        build(settings, Context { source: &name, http: &http, hooks: &Hooks::default(), cursor: None })
+            .map(drop)
+            .unwrap();
     }
 }
 

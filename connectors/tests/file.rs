@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hearken_connectors::registry::{Context, Parsed, channel};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Kind, Message, Poison, http};
 use jiff::Timestamp;
 
@@ -21,7 +22,7 @@ const AIRLINE: &str = r#"
 
 fn try_build(settings: &str, cursor: Option<Cursor>) -> Result<Box<dyn Connector>, BuildError> {
     let client = http::Client::new(http::Settings::default()).unwrap();
-    let context = Context { source: "export", http: &client, cursor };
+    let context = Context { source: "export", http: &client, hooks: &Hooks::default(), cursor };
     (channel("file")?.build)(settings.parse().unwrap(), context)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hearken_connectors::http;
 use hearken_connectors::registry::{Context, channel};
 use hearken_connectors::testing::{Dovecot, MAILBOX, Postfix, Proxy, Remote, Trouble, conform_remote};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{
     Batch, BuildError, Connector, Cursor, Direction, Fault, GapReason, Message, MessageId, Visibility,
 };
@@ -17,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn build(settings: &str, cursor: Option<Cursor>) -> Result<Box<dyn Connector>, BuildError> {
     let http = http::Client::new(http::Settings::default()).unwrap();
-    (channel("imap").unwrap().build)(settings.parse().unwrap(), Context { source: "care", http: &http, cursor })
+    (channel("imap").unwrap().build)(
+        settings.parse().unwrap(),
+        Context { source: "care", http: &http, hooks: &Hooks::default(), cursor },
+    )
 }
 
 /// Settings for the server on this port, without encryption.

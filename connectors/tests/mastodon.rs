@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hearken_connectors::registry::{Context, channel};
 use hearken_connectors::testing::{Answer, MastodonTimeline, Scenario, Server, conform};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{
     Batch, Connector, ConnectorError, Cursor, Direction, Fault, Kind, Message, MessageId, Visibility, http,
 };
@@ -96,7 +97,7 @@ impl Scenario for Remote {
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {
-        let context = Context { source: "test", http: &self.http, cursor };
+        let context = Context { source: "test", http: &self.http, hooks: &Hooks::default(), cursor };
         (channel("mastodon").unwrap().build)(self.settings(), context).unwrap()
     }
 
@@ -308,7 +309,7 @@ fn the_example_is_valid() {
     for source in sources {
         let mut settings = source.as_table().unwrap().clone();
         assert_eq!(settings.remove("channel").unwrap().as_str(), Some("mastodon"));
-        let context = Context { source: "test", http: &client(), cursor: None };
+        let context = Context { source: "test", http: &client(), hooks: &Hooks::default(), cursor: None };
         (channel("mastodon").unwrap().build)(settings, context).unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hearken_connectors::registry::{Context, channel};
 use hearken_connectors::testing::{Answer, MatrixRoom, MatrixUser, Scenario, Server, Synapse, conform};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{
     Batch, Connector, ConnectorError, Cursor, Direction, Fault, Gap, GapReason, Message, MessageId, Visibility, http,
 };
@@ -26,7 +27,11 @@ fn secret(value: &str) -> tempfile::NamedTempFile {
 }
 
 fn build(settings: &str, http: &http::Client, cursor: Option<Cursor>) -> Box<dyn Connector> {
-    (channel("matrix").unwrap().build)(settings.parse().unwrap(), Context { source: "test", http, cursor }).unwrap()
+    (channel("matrix").unwrap().build)(
+        settings.parse().unwrap(),
+        Context { source: "test", http, hooks: &Hooks::default(), cursor },
+    )
+    .unwrap()
 }
 
 /// A listener at a Synapse, and what it has heard.

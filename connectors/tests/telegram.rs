@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hearken_connectors::registry::{Context, channel};
 use hearken_connectors::testing::{Answer, Scenario, Server, TelegramBot, conform};
+use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{
     Batch, Connector, ConnectorError, Cursor, Fault, GapReason, Message, MessageId, Visibility, http,
 };
@@ -66,7 +67,7 @@ impl Scenario for Remote {
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {
-        let context = Context { source: "test", http: &self.http, cursor };
+        let context = Context { source: "test", http: &self.http, hooks: &Hooks::default(), cursor };
         (channel("telegram").unwrap().build)(self.settings(), context).unwrap()
     }
 
@@ -241,7 +242,7 @@ async fn what_is_wrong_is_said_without_the_token() {
     }
     let settings: toml::Table =
         format!("server = 'http://127.0.0.1:9'\ntoken = 'file:{}'", remote.token.path().display()).parse().unwrap();
-    let context = Context { source: "test", http: &remote.http, cursor: None };
+    let context = Context { source: "test", http: &remote.http, hooks: &Hooks::default(), cursor: None };
     let mut nobody = (channel("telegram").unwrap().build)(settings, context).unwrap();
     errors.push(nobody.next_batch().await.unwrap_err());
     for error in errors {
@@ -313,7 +314,7 @@ fn settings_are_checked() {
     };
     let http = client();
     let error = |settings: &str| {
-        let context = Context { source: "test", http: &http, cursor: None };
+        let context = Context { source: "test", http: &http, hooks: &Hooks::default(), cursor: None };
         let built = (channel("telegram").unwrap().build)(settings.parse().unwrap(), context);
         built.err().map(|error| error.to_string()).unwrap_or_default()
     };
@@ -342,7 +343,7 @@ fn the_example_is_valid() {
         assert_eq!(settings.remove("channel").unwrap().as_str(), Some("telegram"));
         assert_eq!(settings["token"].as_str(), Some("env:TELEGRAM_TOKEN"));
         settings.insert("token".to_owned(), format!("file:{}", token.path().display()).into());
-        let context = Context { source: "test", http: &client(), cursor: None };
+        let context = Context { source: "test", http: &client(), hooks: &Hooks::default(), cursor: None };
         (channel("telegram").unwrap().build)(settings, context).unwrap();
     }
 }

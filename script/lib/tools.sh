@@ -4,6 +4,7 @@ CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CLICKHOUSE_CONNECT_VERSION=1.12.0
 SCHEMATHESIS_VERSION=4.32.5
+STANDARDWEBHOOKS_VERSION=1.1.0
 CONFLUENT_KAFKA_VERSION=2.16.1
 VADER_VERSION=3.3.2
 SYNAPSE_VERSION=1.163.2
@@ -53,9 +54,10 @@ EOF
     fi
 }
 
-# Clients in Python that the embedded store and the HTTP API are tested with.
+# Clients in Python that the embedded store, the HTTP API and webhook sources are tested with.
 install_python_clients() {
-    install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" "schemathesis==$SCHEMATHESIS_VERSION"
+    install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" "schemathesis==$SCHEMATHESIS_VERSION" \
+        "standardwebhooks==$STANDARDWEBHOOKS_VERSION"
 }
 
 # What the Python stack of the benches is made of.
@@ -91,11 +93,12 @@ install_test_programs() {
     local packages=()
     have nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
     have curl || packages+=(curl)
+    have openssl || packages+=(openssl)
     have shellcheck || packages+=(shellcheck)
     if [ "${#packages[@]}" -gt 0 ]; then
         install_packages "${packages[@]}"
     else
-        echo "nginx, curl and shellcheck are installed"
+        echo "nginx, curl, openssl and shellcheck are installed"
     fi
     install_mail_servers
 }

@@ -17,6 +17,7 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use hearken_connectors::webhook::Hooks;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ mod caller;
 mod corrections;
 mod daemon;
 mod figures;
+mod hooks;
 mod live;
 mod mentions;
 mod openapi;
@@ -159,6 +161,16 @@ pub fn router(api: Api, pages: Router<Api>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(secured))
         .with_state(api)
+}
+
+/// The address of posts to webhook sources; it asks for signatures instead of tokens.
+pub fn hooks(hooks: Hooks) -> Router {
+    let (routes, _) = openapi::posts();
+    routes
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(hooks::BODY))
+        .layer(from_fn(secured))
+        .with_state(hooks)
 }
 
 async fn nothing_here(uri: Uri) -> Problem {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, Router};
+use hearken_connectors::webhook::Hooks;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
@@ -11,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{Api, caller::Caller, corrections, daemon, figures, live, mentions};
+use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions};
 
 /// What no type says.
 #[derive(OpenApi)]
@@ -53,6 +54,16 @@ const BODY_REFUSALS: [(&str, &str); 3] = [
     ("422", "The body is JSON, but not what is expected"),
 ];
 
+/// Refusals of a post to a webhook source.
+const POST_REFUSALS: [(&str, &str); 6] = [
+    ("401", "The post is not signed as the source wants it, or is too old"),
+    ("404", "No webhook source has this name"),
+    ("408", "The body did not come in time"),
+    ("413", "The body is larger than 1 MiB"),
+    ("422", "The body holds no records; it is kept as a dead letter"),
+    ("503", "Not safe yet; `Retry-After` says when to send the post again"),
+];
+
 /// Refusals of what cannot be read as a request at all; they have no body.
 const BARE_REFUSALS: [(&str, &str); 2] =
     [("414", "The URL is too long"), ("431", "The head of the request is too large, or has too many headers")];
@@ -89,6 +100,7 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         }
     }
     document.merge(probes().1);
+    document.merge(posts().1);
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("hkn_<id>_<secret>");
     let scheme =
         scheme.description(Some("From `hearken token create`; `Basic` with the token as password is taken too"));
@@ -103,15 +115,30 @@ pub(super) fn probes() -> (Router<Api>, Document) {
     OpenApiRouter::new().routes(routes!(daemon::healthz)).routes(routes!(daemon::readyz)).split_for_parts()
 }
 
+/// The route of posts to webhook sources, which need a signature instead.
+pub(super) fn posts() -> (Router<Hooks>, Document) {
+    let (router, mut document) = OpenApiRouter::new().routes(routes!(hooks::deliver)).split_for_parts();
+    for operation in document.paths.paths.values_mut().filter_map(|item| item.post.as_mut()) {
+        refuse(operation, &POST_REFUSALS);
+    }
+    (router, document)
+}
+
 /// The document, for those who generate a client.
 pub fn document() -> Document {
     routes().1
 }
 
-/// Adds what holds for every operation.
+/// Adds what holds for every operation that asks for a token.
 fn complete(operation: &mut Operation) {
     let body = if operation.request_body.is_some() { &BODY_REFUSALS[..] } else { &[TOO_MUCH] };
-    for (status, description) in REFUSALS.iter().chain(body) {
+    refuse(operation, REFUSALS.iter().chain(body));
+    operation.security = Some(vec![utoipa::openapi::SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
+}
+
+/// Adds these refusals, and those of what is no request.
+fn refuse<'r>(operation: &mut Operation, refusals: impl IntoIterator<Item = &'r (&'r str, &'r str)>) {
+    for (status, description) in refusals {
         let problem = RefOr::Ref(Ref::from_schema_name("Problem"));
         let refusal = ResponseBuilder::new()
             .description(*description)
@@ -122,7 +149,6 @@ fn complete(operation: &mut Operation) {
         let refusal = ResponseBuilder::new().description(description).build();
         operation.responses.responses.insert(status.to_owned(), refusal.into());
     }
-    operation.security = Some(vec![utoipa::openapi::SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
 }
 
 /// `/api/v1/openapi.json`: for everybody who may ask anything.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -87,6 +87,12 @@ impl Problem {
         Self { headers: Headers { challenge, ..Headers::default() }, ..problem }
     }
 
+    /// 401: nobody knows who posts.
+    pub(crate) fn unsigned(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unsigned", "a valid signature is needed", detail);
+        Self { headers: Headers { challenge: Some("Signature"), ..Headers::default() }, ..problem }
+    }
+
     /// 403: who asks may not.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "this token may not do that", detail)
@@ -105,6 +111,16 @@ impl Problem {
     /// 406: what comes out is not what is accepted.
     pub(crate) fn not_acceptable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "nothing acceptable to send", detail)
+    }
+
+    /// 408: the request did not come in time.
+    pub(crate) fn request_timeout(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "the request took too long", detail)
+    }
+
+    /// 413: the body is too large.
+    fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
     }
 
     /// 422: understood, and impossible.
@@ -166,11 +182,18 @@ impl From<JsonRejection> for Problem {
                 "the body is of the wrong type",
                 "the body has to be JSON, and `Content-Type` has to say `application/json`",
             ),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(detail),
             StatusCode::UNPROCESSABLE_ENTITY => Self::unprocessable(detail),
             _ => Self::bad_body(detail),
+        }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(rejection.body_text()),
+            _ => Self::bad_body(rejection.body_text()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use hearken::app::{self, OpenStore};
 use hearken_connectors::http;
+use hearken_connectors::webhook::Hooks;
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -28,7 +29,10 @@ impl Check {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let config = session.config()?;
         let http = http::Client::new(http::Settings::default()).map_err(Failure::unavailable)?;
-        config.check_sources(|source| app::connector(source, &http, None).map(drop)).map_err(Failure::configuration)?;
+        let hooks = Hooks::default();
+        config
+            .check_sources(|source| app::connector(source, &http, &hooks, None).map(drop))
+            .map_err(Failure::configuration)?;
         let (brands, matcher) = app::compile(&config).map_err(Failure::configuration)?;
         config.check_examples(&matcher).map_err(Failure::configuration)?;
         let right =
@@ -38,7 +42,7 @@ impl Check {
             findings.push(finding("store", store(&config).await));
             findings.push(finding("event log", app::open_log(&config).await.map(|_| "can be used".to_owned())));
             for source in &config.sources {
-                let mut connector = app::connector(source, &http, None).map_err(Failure::configuration)?;
+                let mut connector = app::connector(source, &http, &hooks, None).map_err(Failure::configuration)?;
                 findings.push(finding(&format!("source {}", source.name), connector.check().await));
             }
         }

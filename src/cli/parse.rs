@@ -15,7 +15,7 @@ const LARGEST_PAYLOAD: u64 = 256 << 20;
 /// Arguments of `hearken parse`.
 #[derive(Args)]
 pub(super) struct Parse {
-    /// Channel whose native format the payload is in: feed, file, imap, mastodon, matrix, telegram.
+    /// Channel whose native format the payload is in: feed, file, imap, mastodon, matrix, telegram, webhook.
     channel: String,
     /// File with the payload; `-` is standard input.
     file: PathBuf,

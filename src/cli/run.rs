@@ -35,7 +35,7 @@ impl Run {
         let config = session.config()?;
         let stop = stop_on_signal();
         let mut app = App::start(config, self.roles(), stop.clone()).await?;
-        if let Some(address) = app.address {
+        if let Some(address) = app.address.filter(|_| self.roles().serve) {
             tracing::info!(%address, "listening; the pages are at http://{address}/, the API at http://{address}/api/v1/");
             if !address.ip().is_loopback() {
                 tracing::warn!(

@@ -1,4 +1,4 @@
-//! The web address: accepts connections, and serves the API and the report as a page.
+//! The web address: accepts connections, and serves the API, the report as a page, and posts to webhook sources.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hearken_connectors::webhook::Hooks;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,20 +20,28 @@ use crate::views::Filter;
 mod connection;
 mod page;
 
-/// Serves API and pages until told to stop.
-pub async fn serve(listener: Arc<std::net::TcpListener>, api: Api, stop: CancellationToken) -> Result<(), TaskError> {
+/// Serves until told to stop.
+pub async fn serve(
+    listener: Arc<std::net::TcpListener>,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), TaskError> {
     // The original stays bound over restarts of this task: nobody else can take the address.
     let listener = listener.try_clone().and_then(TcpListener::from_std).map_err(TaskError::retry)?;
-    connection::serve(listener, router(api), stop).await;
+    connection::serve(listener, router, stop).await;
     Ok(())
 }
 
-/// API and pages, apart from any socket.
-pub fn router(api: Api) -> Router {
-    api::router(
-        api,
-        Router::new().route("/", get(front)).route("/report.json", get(json)).route("/metrics", get(metrics)),
-    )
+/// API, pages and the address of posts.
+pub fn router(api: Api, hooks: Hooks) -> Router {
+    let pages = Router::new().route("/", get(front)).route("/report.json", get(json)).route("/metrics", get(metrics));
+    api::router(api, pages).merge(api::hooks(hooks))
+}
+
+/// The address of posts alone, for a process that listens and does not serve.
+pub fn hooks(hooks: Hooks) -> Router {
+    let elsewhere = || async { Problem::not_found("this process takes posts to `/hooks/`, and nothing else") };
+    api::hooks(hooks).fallback(elsewhere)
 }
 
 async fn front(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {

@@ -10,6 +10,7 @@ use hearken::metrics::Metrics;
 use hearken::store::Store;
 use hearken::store::rows::MentionRow;
 use hearken::supervise::Supervisor;
+use hearken_connectors::webhook::Hooks;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -44,7 +45,7 @@ pub fn serve(store: Store, limits: Limits) -> Server {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(hearken::web::serve(Arc::new(listener), api, stop.clone()));
+    tokio::spawn(hearken::web::serve(Arc::new(listener), hearken::web::router(api, Hooks::default()), stop.clone()));
     // Chooses how TLS is done, without which no client can be built.
     drop(hearken_connectors::http::Client::new(hearken_connectors::http::Settings::default()).unwrap());
     Server { store, address, client: Client::new(), _stop: stop.clone().drop_guard(), stop }

@@ -5,6 +5,7 @@ pub mod airlines;
 pub mod kafka;
 pub mod nginx;
 pub mod site;
+pub mod webhook;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

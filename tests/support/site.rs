@@ -43,8 +43,14 @@ impl Site {
 
     /// An installation whose configuration begins with `head` (its log and store).
     pub fn with(head: &str, config: impl FnOnce(&Path) -> String) -> Self {
+        Self::on_port(0, head, config)
+    }
+
+    /// The same, with its web address at this port of 127.0.0.1; 0 takes a free one.
+    pub fn on_port(port: u16, head: &str, config: impl FnOnce(&Path) -> String) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let head = format!("data_dir = {:?}\n{head}\n[serve]\nlisten = \"127.0.0.1:0\"\n", dir.path().join("data"));
+        let data = dir.path().join("data");
+        let head = format!("data_dir = {data:?}\n{head}\n[serve]\nlisten = \"127.0.0.1:{port}\"\n");
         let site = Self { head, dir };
         site.configure(&config(site.dir.path()));
         site
@@ -56,7 +62,12 @@ impl Site {
     }
 
     fn config(&self) -> PathBuf {
-        self.dir.path().join("hearken.toml")
+        self.path("hearken.toml")
+    }
+
+    /// A file in the installation's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// A `hearken` command on this installation.
@@ -68,7 +79,7 @@ impl Site {
 
     /// Starts the daemon in the background; its log goes to `daemon.log`.
     pub fn start(&self) -> Daemon {
-        let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("daemon.log")).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
         Daemon { child: self.hearken(&["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap() }
     }
 
@@ -83,7 +94,7 @@ impl Site {
     }
 
     fn finish(&self, arguments: &[&str]) {
-        let log = self.dir.path().join("finish.log");
+        let log = self.path("finish.log");
         let stderr = std::fs::File::create(&log).unwrap();
         let mut child = self.hearken(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
@@ -119,6 +130,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

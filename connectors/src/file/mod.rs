@@ -24,18 +24,14 @@
 //! - Following is meant for plain UTF-8 text: a compressed or re-encoded file that grows is
 //!   decompressed from its start each time.
 
-mod json;
-mod mapping;
 mod position;
 mod reader;
 mod reading;
-mod record;
 mod records;
 mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::fs::File;
 use std::sync::Arc;

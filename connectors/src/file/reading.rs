@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use memchr::memchr;
-use serde_json::error::Category;
 
-use super::mapping::Field;
 use super::position::Place;
-use super::record::Value;
 use super::records::{Csv, JsonLines, Next, Records};
 use super::settings::{Format, Settings};
 use super::stream::{Resumed, Stream};
 use crate::contract::Poison;
+use crate::mapping::{Field, Value};
 use crate::message::Message;
 use crate::registry::Parsed;
 
@@ -267,23 +265,16 @@ impl Reading {
             .map_err(|error| format!("not UTF-8 from byte {} of the record on", error.valid_up_to() + 1))?;
         let text = text.trim_ascii();
         let mapping = &self.settings.mapping;
+        let Some(columns) = &self.columns else { return mapping.json(text, None, observed_at) };
+        let fields = self.records.fields();
+        if fields.len() != columns.len() {
+            return Err(format!("has {} fields, the header has {}", fields.len(), columns.len()));
+        }
         let mut record = mapping.record();
-        match &self.columns {
-            Some(columns) => {
-                let fields = self.records.fields();
-                if fields.len() != columns.len() {
-                    return Err(format!("has {} fields, the header has {}", fields.len(), columns.len()));
-                }
-                for (value, filled) in fields.iter().zip(columns) {
-                    for field in filled {
-                        record.put(*field, Value::Text(value.unwrap_or_default().into()));
-                    }
-                }
+        for (value, filled) in fields.iter().zip(columns) {
+            for field in filled {
+                record.put(*field, Value::Text(value.unwrap_or_default().into()));
             }
-            None if mapping.is_empty() => {
-                return serde_json::from_str(text).map_err(|error| json_reason(&error, "a Hearken message"));
-            }
-            None => mapping.tree.read(text, &mut record).map_err(|error| json_reason(&error, "a JSON object"))?,
         }
         mapping.message(record, bytes, observed_at)
     }
@@ -294,19 +285,6 @@ impl Reading {
             reason,
             payload: payload.get(..POISON_PAYLOAD).unwrap_or(payload).to_vec(),
         }
-    }
-}
-
-/// What is wrong with a JSON record; quotes nothing of it.
-fn json_reason(error: &serde_json::Error, expected: &str) -> String {
-    let shown = error.to_string();
-    match error.classify() {
-        // A value of the wrong type would be quoted in the error.
-        Category::Data if !shown.starts_with("missing field") => format!("is not {expected}"),
-        Category::Data => {
-            format!("is not {expected}: {}", shown.split_once(" at line").map_or(shown.as_str(), |(what, _)| what))
-        }
-        _ => format!("is not JSON: {}", shown.replace(" at line 1 column", " at column")),
     }
 }
 

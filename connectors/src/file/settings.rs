@@ -4,9 +4,8 @@ use encoding_rs::Encoding;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-use super::mapping::{self, Mapping};
-use super::time::TimeFormat;
 use crate::contract::BuildError;
+use crate::mapping::{self, Mapping};
 use crate::settings::{self, read};
 
 /// The settings as written.
@@ -100,24 +99,11 @@ impl Settings {
                 wrong("encoding", &format!("`{label}` is unknown: use a WHATWG label such as windows-1254"))
             })
         });
-        let time_format = match raw.time_format.as_deref() {
-            Some(pattern) => TimeFormat::pattern(pattern)
-                .map_err(|error| wrong("time_format", &format!("is not a strptime pattern: {error}")))?,
-            None => TimeFormat::Detect,
+        let mapping = match format {
+            Format::Jsonl => Mapping::of_json,
+            Format::Csv => Mapping::new,
         };
-        let mapping = Mapping::new(&raw.fields, &raw.set, time_format, source)?;
-        if format == Format::Jsonl {
-            let says_something = ["text", "title"].iter().any(|key| raw.fields.contains_key(*key));
-            if !raw.fields.is_empty() && !says_something {
-                return Err(wrong("fields.text", "is missing: which field of a record holds the text?"));
-            }
-            if raw.fields.is_empty() && !raw.set.is_empty() {
-                return Err(wrong(
-                    "set",
-                    "needs `fields`: without them each line is a Hearken message, taken as it is",
-                ));
-            }
-        }
+        let mapping = mapping(&raw.fields, &raw.set, raw.time_format.as_deref(), super::CHANNEL.name, source)?;
         Ok(Self { mapping, encoding: encoding.transpose()?, follow: raw.follow, path, format, delimiter })
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// One value of a record, borrowed from the line where possible.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// Not there, or null.
     #[default]
     Absent,

@@ -1,4 +1,8 @@
-//! From the fields of somebody's export to a message.
+//! From the fields of somebody else's records to a message: the settings `fields`, `set` and `time_format`.
+
+mod json;
+mod record;
+mod time;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,11 +10,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use memchr::memchr;
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 
-use super::json::Node;
-use super::record::{Unfit, Value};
-use super::time::TimeFormat;
+use self::json::Node;
+pub(crate) use self::json::steps;
+use self::record::Unfit;
+pub(crate) use self::record::Value;
+use self::time::TimeFormat;
 use crate::contract::BuildError;
 use crate::message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
 use crate::settings::unknown_key;
@@ -18,15 +25,12 @@ use crate::text;
 
 type Map = serde_json::Map<String, serde_json::Value>;
 
-/// Channel of messages whose export names none.
-const DEFAULT_CHANNEL: &str = "file";
-
 /// Declares the message fields that can be mapped, in one place with their names.
 macro_rules! fields {
     ($($field:ident => $name:literal),+ $(,)?) => {
-        /// A field of a message that an export can fill.
+        /// A field of a message that a record can fill.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Field { $($field),+ }
+        pub(crate) enum Field { $($field),+ }
 
         impl Field {
             const ALL: &'static [Self] = &[$(Self::$field),+];
@@ -79,18 +83,18 @@ const FIELD_COUNT: usize = Field::ALL.len();
 
 /// The mapped values of one record, by field.
 #[derive(Debug)]
-pub(super) struct Record<'a>([Value<'a>; FIELD_COUNT]);
+pub(crate) struct Record<'a>([Value<'a>; FIELD_COUNT]);
 
 impl<'a> Record<'a> {
     /// Takes a value; a later one replaces it.
-    pub(super) fn put(&mut self, field: Field, value: Value<'a>) {
+    pub(crate) fn put(&mut self, field: Field, value: Value<'a>) {
         if let Some(slot) = self.0.get_mut(field as usize) {
             *slot = value;
         }
     }
 
     /// Adds a value to the field's list.
-    pub(super) fn push(&mut self, field: Field, value: Value<'a>) {
+    pub(crate) fn push(&mut self, field: Field, value: Value<'a>) {
         match self.0.get_mut(field as usize) {
             Some(Value::List(values)) => values.push(value),
             Some(slot) => *slot = Value::List(vec![value]),
@@ -105,11 +109,11 @@ impl<'a> Record<'a> {
 
 /// Which field of a record fills which field of a message.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     /// Where each field comes from, as written in the settings.
     paths: Vec<(Field, String)>,
     /// The same as a tree, for walking a JSON object once.
-    pub(super) tree: Node,
+    tree: Node,
     constants: Vec<(Field, Value<'static>)>,
     channel: String,
     source: String,
@@ -117,19 +121,25 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// Checks the tables `fields` and `set`; nested tables mean the same as dotted keys.
-    pub(super) fn new(
+    /// Checks the tables `fields` and `set`, in which nested tables mean the same as dotted keys, and the pattern
+    /// `time_format`. Messages are of `channel` unless `set` names another.
+    pub(crate) fn new(
         fields: &toml::Table,
         set: &toml::Table,
-        time_format: TimeFormat,
+        time_format: Option<&str>,
+        channel: &str,
         source: &str,
     ) -> Result<Self, BuildError> {
+        let time_format = match time_format {
+            Some(pattern) => TimeFormat::pattern(pattern)
+                .map_err(|error| wrong("time_format", &format!("is not a strptime pattern: {error}")))?,
+            None => TimeFormat::Detect,
+        };
         let mut paths = Vec::new();
         for (key, value) in flatten(fields) {
             let field = field(&key).ok_or_else(|| unknown_key(&key, "fields", Field::NAMES))?;
             let toml::Value::String(path) = value else {
-                let reason = "takes the name of a record's field, as a string".to_owned();
-                return Err(BuildError::Setting { path: format!("fields.{key}"), reason });
+                return Err(wrong(&format!("fields.{key}"), "takes the name of a record's field, as a string"));
             };
             paths.push((field, path.clone()));
         }
@@ -138,7 +148,7 @@ impl Mapping {
             tree: Node::of(&paths),
             paths,
             constants: Vec::new(),
-            channel: DEFAULT_CHANNEL.to_owned(),
+            channel: channel.to_owned(),
             source: source.to_owned(),
             time_format,
         };
@@ -149,7 +159,7 @@ impl Mapping {
     }
 
     fn set(&mut self, key: &str, value: &toml::Value) -> Result<(), BuildError> {
-        let wrong = |reason: &str| BuildError::Setting { path: format!("set.{key}"), reason: reason.to_owned() };
+        let wrong = |reason: &str| wrong(&format!("set.{key}"), reason);
         if key == "channel" {
             let channel = value.as_str().filter(|name| !name.is_empty()).ok_or_else(|| wrong("takes a name"))?;
             channel.clone_into(&mut self.channel);
@@ -181,14 +191,33 @@ impl Mapping {
         Ok(())
     }
 
-    /// True when no field is mapped: JSON lines are Hearken messages, CSV columns go by name.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Checks the same for records in JSON: without `fields`, they are Hearken messages.
+    pub(crate) fn of_json(
+        fields: &toml::Table,
+        set: &toml::Table,
+        time_format: Option<&str>,
+        channel: &str,
+        source: &str,
+    ) -> Result<Self, BuildError> {
+        let mapping = Self::new(fields, set, time_format, channel, source)?;
+        let says_something = [Field::Text, Field::Title].iter().any(|field| mapping.path(*field).is_some());
+        if !mapping.is_empty() && !says_something {
+            return Err(wrong("fields.text", "is missing: which field of a record holds the text?"));
+        }
+        if mapping.is_empty() && !set.is_empty() {
+            return Err(wrong("set", "needs `fields`: without them each record is a Hearken message, taken as it is"));
+        }
+        Ok(mapping)
+    }
+
+    /// True when no field is mapped: records in JSON are Hearken messages, CSV columns go by name.
+    fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
     /// The fields that come out of a CSV file with these column names, by column. Fails with the
     /// setting and the name of a column that is not there.
-    pub(super) fn columns(&self, names: &[&str]) -> Result<Vec<Vec<Field>>, String> {
+    pub(crate) fn columns(&self, names: &[&str]) -> Result<Vec<Vec<Field>>, String> {
         let mut columns = vec![Vec::new(); names.len()];
         let by_name: Vec<(Field, &str)> = if self.is_empty() {
             Field::ALL.iter().map(|field| (*field, field.name())).filter(|(_, name)| names.contains(name)).collect()
@@ -215,7 +244,7 @@ impl Mapping {
     }
 
     /// A record that holds the constants only.
-    pub(super) fn record(&self) -> Record<'_> {
+    pub(crate) fn record(&self) -> Record<'_> {
         let mut record = Record(std::array::from_fn(|_| Value::Absent));
         for (field, value) in &self.constants {
             record.put(*field, value.clone());
@@ -223,9 +252,23 @@ impl Mapping {
         record
     }
 
+    /// The message of a record in JSON. `id` stands in for one that is not mapped; without it, a hash of the record
+    /// does. Fails with a reason that quotes nothing of the record.
+    pub(crate) fn json(&self, text: &str, id: Option<String>, observed_at: Timestamp) -> Result<Message, String> {
+        if self.is_empty() {
+            return serde_json::from_str(text).map_err(|error| json_reason(&error, "a Hearken message"));
+        }
+        let mut record = self.record();
+        if let (Some(id), None) = (id, self.path(Field::Id)) {
+            record.put(Field::Id, Value::Text(id.into()));
+        }
+        self.tree.read(text, &mut record).map_err(|error| json_reason(&error, "a JSON object"))?;
+        self.message(record, text.as_bytes(), observed_at)
+    }
+
     /// The message of a record. `bytes` is the record as it came, which stands in for a missing id.
     /// Fails with a reason that names the record's field, never its value.
-    pub(super) fn message(
+    pub(crate) fn message(
         &self,
         mut record: Record<'_>,
         bytes: &[u8],
@@ -407,13 +450,30 @@ fn content_id(bytes: &[u8]) -> String {
     Sha256::digest(bytes.trim_ascii()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What is wrong with a JSON record; quotes nothing of it.
+pub(crate) fn json_reason(error: &serde_json::Error, expected: &str) -> String {
+    let shown = error.to_string();
+    match error.classify() {
+        // A value of the wrong type would be quoted in the error.
+        Category::Data if !shown.starts_with("missing field") => format!("is not {expected}"),
+        Category::Data => {
+            format!("is not {expected}: {}", shown.split_once(" at line").map_or(shown.as_str(), |(what, _)| what))
+        }
+        _ => format!("is not JSON: {}", shown.replace(" at line 1 column", " at column")),
+    }
+}
+
+fn wrong(path: &str, reason: &str) -> BuildError {
+    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
+}
+
 /// Describes the table `fields`.
-pub(super) fn fields_schema(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn fields_schema(_: &mut SchemaGenerator) -> Schema {
     table_schema(Field::NAMES, &json_schema!({ "type": "string" }))
 }
 
 /// Describes the table `set`.
-pub(super) fn set_schema(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn set_schema(_: &mut SchemaGenerator) -> Schema {
     table_schema(&constants(), &json_schema!({ "type": ["string", "number", "boolean"] }))
 }
 

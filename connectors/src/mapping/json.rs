@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::mapping::{Field, Record};
 use super::record::Value;
+use super::{Field, Record};
 
 /// One step of the mapped paths: the fields that end here and the steps below.
 #[derive(Debug, Default)]
@@ -53,7 +53,8 @@ impl Node {
     }
 }
 
-fn steps(path: &str) -> Vec<String> {
+/// The steps of a path, of keys with dots or a JSON pointer.
+pub(crate) fn steps(path: &str) -> Vec<String> {
     match path.strip_prefix('/') {
         Some(pointer) => pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect(),
         None => path.split('.').map(str::to_owned).collect(),
