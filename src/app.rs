@@ -163,6 +163,9 @@ fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
         (true, Some(_)) => "SASL_SSL",
     };
     let mut client = BTreeMap::from([("security.protocol".to_owned(), protocol.to_owned())]);
+    if let Some(path) = &kafka.ca_file {
+        client.insert("ssl.ca.location".to_owned(), path.display().to_string());
+    }
     if let Some(login) = &kafka.login {
         client.insert("sasl.mechanism".to_owned(), login.mechanism.to_owned());
         client.insert("sasl.username".to_owned(), login.username.clone());

@@ -91,11 +91,12 @@ install_test_programs() {
     local packages=()
     have nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
     have curl || packages+=(curl)
+    have openssl || packages+=(openssl)
     have shellcheck || packages+=(shellcheck)
     if [ "${#packages[@]}" -gt 0 ]; then
         install_packages "${packages[@]}"
     else
-        echo "nginx, curl and shellcheck are installed"
+        echo "nginx, curl, openssl and shellcheck are installed"
     fi
     install_mail_servers
 }
