@@ -48,6 +48,9 @@ use crate::connections::{self, GRACE};
 pub use access::Access;
 pub use ffi::{LibraryError, find_library};
 
+#[cfg(fuzzing)]
+pub use http::fuzz;
+
 use engine::Engine;
 use http::Handler;
 
