@@ -24,7 +24,7 @@ use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::{Delivered, EventLog, Offsets, Topic};
 use hearken::ingest::{self, Source};
 use hearken::mention::{Brand, Scored};
-use hearken::metrics::Metrics;
+use hearken::metrics::{Metrics, Process};
 use hearken::query::{BrandQuery, Match, Matcher, Scratch};
 use hearken::score::{Influence, Label, Score, Scorer, Sentiment};
 use hearken::store::child::{ChildOptions, ClickHouseChild};
@@ -262,10 +262,10 @@ fn daemon(dir: &Path, file: &Path, count: usize) -> f64 {
     });
     let (mut resident, mut seconds, mut store_seconds) = (0, 0.0_f64, 0.0_f64);
     let status = loop {
-        resident = resident.max(peak_memory(daemon.id()));
-        seconds = seconds.max(processor_seconds(&daemon.id().to_string()));
+        let process = Process::of(&daemon.id().to_string());
+        (resident, seconds) = (resident.max(process.resident_bytes), seconds.max(process.seconds));
         let children = support::site::children(daemon.id());
-        store_seconds = store_seconds.max(children.iter().map(|child| processor_seconds(child)).sum());
+        store_seconds = store_seconds.max(children.iter().map(|child| Process::of(child).seconds).sum());
         if let Some(status) = daemon.try_wait().unwrap() {
             break status;
         }
@@ -273,7 +273,7 @@ fn daemon(dir: &Path, file: &Path, count: usize) -> f64 {
     };
     assert!(status.success(), "the daemon ended with {status}");
     let rate = report("end to end", count, reader.join().unwrap());
-    println!("{:<28} {:>12} MiB", "daemon, most resident", resident / 1024);
+    println!("{:<28} {:>12} MiB", "daemon, most resident", resident >> 20);
     let each = |seconds: f64| seconds * 1e6 / count as f64;
     println!("{:<28} {:>12.1} us of processor a message", "daemon", each(seconds));
     println!("{:<28} {:>12.1} us of processor a message", "ClickHouse", each(store_seconds));
@@ -316,7 +316,8 @@ async fn latency(dir: &Path, tweets: &Path) {
     let file = dir.join("followed.jsonl");
     let mut followed = std::fs::File::create(&file).unwrap();
     let config = installation(dir, &file, "follow = true");
-    let mut daemon = hearken(&config).arg("run").env("HEARKEN_LOG", "error").spawn().unwrap();
+    let child = hearken(&config).arg("run").env("HEARKEN_LOG", "error").spawn().unwrap();
+    let mut daemon = support::site::Daemon { child };
     std::thread::sleep(Duration::from_secs(5));
     let store = OpenStore::open(&Config::load(&config, &Environment::of_process()).unwrap()).await.unwrap();
     let total = PACE * SECONDS;
@@ -357,23 +358,6 @@ async fn latency(dir: &Path, tweets: &Path) {
     waits.sort_unstable();
     let quantile = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
     println!("heard to queryable at {PACE} messages/s: median {} ms, p99 {} ms", quantile(0.5), quantile(0.99));
-    let _ = Command::new("kill").arg(daemon.id().to_string()).status();
-    daemon.wait().unwrap();
-}
-
-/// Peak resident memory of a process in KiB (Linux), without its children.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or(0)
-}
-
-/// Processor time of a process so far (Linux), without its children.
-fn processor_seconds(pid: &str) -> f64 {
-    /// Of `/proc/*/stat`, on every Linux.
-    const TICKS_A_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name in brackets: state is the first field, user and system time are the 12th and 13th.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_A_SECOND
+    let _ = Command::new("kill").arg(daemon.child.id().to_string()).status();
+    daemon.child.wait().unwrap();
 }

@@ -165,6 +165,9 @@ fn kafka_options(log: &config::Log, kafka: &config::Kafka) -> KafkaOptions {
         (true, Some(_)) => "SASL_SSL",
     };
     let mut client = BTreeMap::from([("security.protocol".to_owned(), protocol.to_owned())]);
+    if let Some(path) = &kafka.ca_file {
+        client.insert("ssl.ca.location".to_owned(), path.display().to_string());
+    }
     if let Some(login) = &kafka.login {
         client.insert("sasl.mechanism".to_owned(), login.mechanism.to_owned());
         client.insert("sasl.username".to_owned(), login.username.clone());
@@ -292,7 +295,8 @@ impl App {
 
     /// Takes over another configuration: brands hold from the next message on, sources that were changed go on from
     /// their stored cursor, everything else goes on as it is. A configuration that is wrong, or needs a restart,
-    /// changes nothing.
+    /// changes nothing; any other is taken over as a whole: a source that does not stop in time is broken off, and
+    /// what it had in hand is heard again.
     pub async fn reload(&mut self, config: Config) -> Result<(), AppError> {
         if let Some(key) = self.config.needs_restart(&config) {
             return Err(AppError::NeedsRestart(key));
@@ -304,13 +308,8 @@ impl App {
             let is_kept = |old: &Listening| config.sources.iter().any(|new| new.is_same(&old.source));
             let changed: Vec<_> =
                 self.listening.iter().filter(|(_, old)| !is_kept(old)).map(|(name, _)| name.clone()).collect();
-            for old in changed.iter().filter_map(|name| self.listening.remove(name)) {
-                let name = task_name(&old.heard);
-                if tokio::time::timeout(DRAIN, old.task.stop()).await.is_err() {
-                    return Err(AppError::Overdue(vec![name]));
-                }
-                self.board.forget(&name);
-            }
+            let changed = changed.iter().filter_map(|name| self.listening.remove(name));
+            futures::future::join_all(changed.map(|old| stop_listening(old, &self.board))).await;
         }
         // Before the new sources speak: what they say first is matched by the new rules.
         if let Some(pipeline) = &self.pipeline {
@@ -474,6 +473,15 @@ pub async fn replay(
     };
     stop.cancel();
     app.drain().await.and(done)
+}
+
+/// Stops a source; what it had in hand and did not store in time is heard again, because its cursor is not stored either.
+async fn stop_listening(old: Listening, board: &Board) {
+    let name = task_name(&old.heard);
+    if !old.task.stop(DRAIN).await {
+        tracing::warn!(task = name, "did not stop within {} s and was broken off", DRAIN.as_secs());
+    }
+    board.forget(&name);
 }
 
 fn task_name(source: &Source) -> String {

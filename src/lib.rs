@@ -14,6 +14,7 @@
 pub mod api;
 pub mod app;
 pub mod config;
+mod connections;
 pub mod eventlog;
 pub mod ingest;
 pub mod ledger;

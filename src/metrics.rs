@@ -167,7 +167,7 @@ impl Metrics {
             let lag = i64::try_from(*lag).unwrap_or(i64::MAX);
             self.0.log_lag.get_or_create(&vec![("group", (*group).to_owned())]).set(lag);
         }
-        let process = Process::now();
+        let process = Process::of("self");
         self.0.resident_memory.set(process.resident_bytes);
         self.0.processor.inc_by((process.seconds - self.0.processor.get()).max(0.0));
         let mut text = String::new();
@@ -177,27 +177,31 @@ impl Metrics {
     }
 }
 
-/// What Linux says of this process; zeros elsewhere.
-#[derive(Default)]
-struct Process {
-    resident_bytes: i64,
-    seconds: f64,
+/// What Linux says of a process, without its children; zeros elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Process {
+    /// Memory that it has now.
+    pub resident_bytes: i64,
+    /// Processor time that it has used.
+    pub seconds: f64,
 }
 
 impl Process {
-    fn now() -> Self {
-        /// proc(5): `VmRSS` of `/proc/self/status` is in KiB.
-        fn resident() -> Option<i64> {
-            let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    /// Asks for a process by its id, or for `self`.
+    pub fn of(pid: &str) -> Self {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+        // proc(5): `VmRSS` of `status` is in KiB.
+        let resident = || {
+            let status = read("status").ok()?;
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
             line.trim().trim_end_matches(" kB").parse::<i64>().ok().map(|kib| kib << 10)
-        }
-        /// proc(5): fields 14 and 15 of `/proc/self/stat` are user and system time in ticks, 100 a second.
-        fn seconds() -> Option<f64> {
-            let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        };
+        // proc(5): fields 14 and 15 of `stat` are user and system time in ticks, 100 a second.
+        let seconds = || {
+            let stat = read("stat").ok()?;
             let fields = stat.rsplit_once(')')?.1.split_whitespace();
             Some(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0)
-        }
+        };
         Self { resident_bytes: resident().unwrap_or(0), seconds: seconds().unwrap_or(0.0) }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -95,13 +95,17 @@ pub struct Supervisor {
 pub struct Task {
     stop: CancellationToken,
     ended: CancellationToken,
+    abort: AbortHandle,
 }
 
 impl Task {
-    /// Asks this task alone to stop, and waits until it has finished what it has in hand.
-    pub async fn stop(&self) {
+    /// Asks this task alone to stop, and waits until it has finished what it has in hand; after `deadline`, breaks it
+    /// off. False where that was needed.
+    pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();
-        self.ended.cancelled().await;
+        let in_time = tokio::time::timeout(deadline, self.ended.cancelled()).await.is_ok();
+        self.abort.abort();
+        in_time
     }
 }
 
@@ -142,11 +146,11 @@ impl Supervisor {
         let name = name.into();
         let status = StatusLine { name: name.clone(), states: self.states.clone() };
         let stop = self.stop.child_token();
-        let task = Task { stop: stop.clone(), ended: CancellationToken::new() };
-        let ended = task.ended.clone().drop_guard();
+        let (task_stop, ended) = (stop.clone(), CancellationToken::new());
+        let task_ended = ended.clone().drop_guard();
         status.set(TaskState::Running);
-        self.tasks.spawn(async move {
-            let _ended = ended;
+        let abort = self.tasks.spawn(async move {
+            let _ended = task_ended;
             let mut backoff = FIRST_BACKOFF;
             loop {
                 let started = Instant::now();
@@ -173,7 +177,7 @@ impl Supervisor {
                 status.restarted();
             }
         });
-        task
+        Task { stop: task_stop, ended, abort }
     }
 
     /// Waits until every task has ended, of itself or because of the stop token; after a stop, no
@@ -305,12 +309,30 @@ mod tests {
         };
         let first = supervisor.spawn("first", polite);
         supervisor.spawn("second", polite);
-        first.stop().await;
+        assert!(first.stop(Duration::from_secs(5)).await);
         assert_eq!(board.snapshot()["first"].state, TaskState::Finished);
         assert_eq!(board.snapshot()["second"].state, TaskState::Running);
         board.forget("first");
         assert_eq!(board.snapshot().len(), 1);
         stop.cancel();
         assert!(supervisor.drain(Duration::from_secs(5)).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_stop_is_broken_off() {
+        let mut supervisor = Supervisor::new(CancellationToken::new());
+        let (working, worked) = tokio::sync::oneshot::channel::<()>();
+        let mut working = Some(working);
+        let stubborn = supervisor.spawn("stubborn", move |_| {
+            let working = working.take();
+            async move {
+                let _working = working;
+                std::future::pending().await
+            }
+        });
+        let started = Instant::now();
+        assert!(!stubborn.stop(Duration::from_secs(5)).await);
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+        assert!(worked.await.is_err(), "it lets go of what it had in hand");
     }
 }

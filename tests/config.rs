@@ -64,6 +64,7 @@ fn everything_that_can_be_set() {
         brokers = "a:9092,b:9092"
         replication = 3
         tls = true
+        ca_file = "/etc/hearken/kafka-ca.pem"
         mechanism = "SCRAM-SHA-512"
         username = "hearken"
         password = "env:KAFKA_PASSWORD"
@@ -97,6 +98,7 @@ fn everything_that_can_be_set() {
     let config = parse_in(text, &[("KAFKA_PASSWORD", "k-secret"), ("CLICKHOUSE_PASSWORD", "c-secret")]).unwrap();
     let LogKind::Kafka(kafka) = &config.log.kind else { panic!("{:?}", config.log) };
     assert_eq!((kafka.brokers.as_str(), kafka.replication, kafka.tls), ("a:9092,b:9092", 3, true));
+    assert_eq!(kafka.ca_file.as_deref(), Some(Path::new("/etc/hearken/kafka-ca.pem")));
     let login = kafka.login.as_ref().unwrap();
     assert_eq!((login.mechanism, login.password.expose()), ("SCRAM-SHA-512", "k-secret"));
     assert_eq!((config.log.partitions, config.log.retention_bytes), (12, Some(20 << 30)));

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use hearken::app::{self, AppError};
+use hearken::config::Config;
 use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::kafka::{KafkaLog, KafkaOptions};
 use hearken::eventlog::memory::MemoryLog;
@@ -19,7 +21,7 @@ use hearken::eventlog::{
 };
 use tempfile::TempDir;
 
-use support::kafka::Broker;
+use support::kafka::{Broker, USER};
 
 const PARTITIONS: u32 = 4;
 /// Longer than any log takes to deliver; a test that waits longer fails.
@@ -576,6 +578,53 @@ async fn an_absent_broker_is_unavailable_and_a_wrong_name_unusable() {
     };
     let Err(LogError::Unusable(reason)) = KafkaLog::connect(misspelt).await.map(drop) else { panic!("misspelt") };
     assert!(reason.contains("security.protokol"), "{reason}");
+}
+
+#[tokio::test]
+async fn kafka_is_reached_over_tls_with_a_password() {
+    let Some(broker) = Broker::shared().await.and_then(Broker::apache) else { return };
+    let open = async |settings: String, password: &str| {
+        let text = format!(
+            "[log]\nkind = \"kafka\"\nbrokers = \"{}\"\nmechanism = \"SCRAM-SHA-512\"\nusername = \"{}\"\n\
+             password = \"env:PASSWORD\"\n{settings}\n[[brand]]\nname = \"Acme\"\nnames = [\"Acme\"]\n",
+            broker.secured, USER.0
+        );
+        let variables = [("PASSWORD", password), ("HOME", "/nowhere")];
+        let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        app::open_log(&Config::parse(&text, "hearken.toml", &environment).unwrap()).await
+    };
+    let secure = format!("tls = true\nca_file = \"{}\"", broker.ca_file().display());
+
+    let log = open(secure.clone(), USER.1).await.unwrap();
+    let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+    log.append(Topic::Messages, numbered(0..100)).await.unwrap();
+    let heard = take(&mut *member, 100).await;
+    assert_eq!(numbers(&heard), up_to(100));
+    member.commit(&Offsets::covering(&heard)).await.unwrap();
+    assert_eq!(log.lag("readers", MESSAGES).await, Ok(0));
+
+    let started = Instant::now();
+    let (password, authority, missing, plain) = tokio::join!(
+        open(secure, "wrong"),
+        open("tls = true".to_owned(), USER.1),
+        open("tls = true\nca_file = \"/no/such/file\"".to_owned(), USER.1),
+        open("tls = false".to_owned(), USER.1),
+    );
+    assert!(started.elapsed() < PATIENCE, "wrong settings are told soon");
+    for (refused, settings) in [
+        (password, ["`username`", "`password`", "`mechanism`"].as_slice()),
+        (authority, &["`tls`", "`ca_file`"]),
+        (missing, &["`ca_file`"]),
+        (plain, &["`tls`"]),
+    ] {
+        let Err(AppError::Log(error)) = refused.map(drop) else { panic!("{settings:?}: it is not refused") };
+        // A broker that hangs up may only be restarting.
+        let is_clear = settings != ["`tls`"];
+        assert_eq!(matches!(error, LogError::Unusable(_)), is_clear, "{error:?}");
+        let reason = error.to_string();
+        assert!(settings.iter().all(|setting| reason.contains(setting)), "{settings:?}: {reason}");
+        assert!(!reason.contains(USER.1) && !reason.contains("wrong"), "{reason}");
+    }
 }
 
 #[tokio::test]

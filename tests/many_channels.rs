@@ -37,7 +37,7 @@ async fn each_message_is_stored_once_and_threads_are_whole() {
 
     let port = free_port();
     let site = Site::on_port(port, "", |_| sources.clone());
-    let shop = |port: u16, pause| webhook::post(&python, &format!("http://127.0.0.1:{port}"), DELIVERIES, 3, pause);
+    let shop = |port: u16, pause| webhook::post(&python, port, DELIVERIES, 3, pause);
     let (mailed, said, posted, _daemon) =
         tokio::join!(mail(&dovecot, &mails), room.talk(), shop(port, PAUSE), kill_again_and_again(&site));
     let expected = [("imap", mailed), ("matrix", said), ("shop", posted)];

@@ -275,6 +275,31 @@ fn sealed(frame: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_model_file_whose_numbers_would_overflow_is_refused() {
+    let plain = zstd::decode_all(&small_model()[16..]).unwrap();
+    let (length, rest) = plain.split_first_chunk().unwrap();
+    let (header, tables) = rest.split_at(u32::from_le_bytes(*length) as usize);
+    let with = |pointer: &str, value: f64| {
+        let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+        *header.pointer_mut(pointer).unwrap() = value.into();
+        let header = header.to_string();
+        let plain = [&(header.len() as u32).to_le_bytes(), header.as_bytes(), tables].concat();
+        Model::from_bytes(&sealed(&zstd::bulk::compress(&plain, 1).unwrap())).map(drop)
+    };
+    assert!(with("/calibration/temperature", 1.0).is_ok());
+    for (pointer, value) in [
+        ("/calibration/temperature", 1e-45),
+        ("/language_temperature", 1e-45),
+        ("/sentiment_scale", 3e38),
+        ("/language_scale", 3e38),
+        ("/sentiment_bias/0", -3e38),
+        ("/languages/0/bias", 3e38),
+    ] {
+        assert!(with(pointer, value).is_err(), "{pointer} {value}");
+    }
+}
+
+#[test]
 fn a_model_file_is_written_as_it_was_read() {
     assert!(Model::from_bytes(small_model()).unwrap().to_bytes().unwrap() == small_model());
     assert!(Model::from_bytes(&sealed(&small_model()[16..])).is_ok());

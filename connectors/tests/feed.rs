@@ -77,8 +77,8 @@ impl FeedScenario {
 }
 
 impl Scenario for FeedScenario {
-    fn server(&self) -> &Server {
-        &self.server
+    fn server(&self) -> Option<&Server> {
+        Some(&self.server)
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {

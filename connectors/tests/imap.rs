@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hearken_connectors::http;
 use hearken_connectors::registry::{Context, channel};
-use hearken_connectors::testing::{Dovecot, MAILBOX, Postfix, Proxy, Remote, Trouble, conform_remote};
+use hearken_connectors::testing::{Dovecot, MAILBOX, Postfix, Proxy, Scenario, Trouble, conform};
 use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{
     Batch, BuildError, Connector, Cursor, Direction, Fault, GapReason, Message, MessageId, Visibility,
@@ -87,7 +87,7 @@ struct Mailbox {
     published: usize,
 }
 
-impl Remote for Mailbox {
+impl Scenario for Mailbox {
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {
         build(&plain(&self.server, self.proxy.port), cursor).unwrap()
     }
@@ -130,7 +130,7 @@ async fn the_contract_is_kept() {
     if Dovecot::start().is_none() {
         return;
     }
-    conform_remote(async || {
+    conform(async || {
         let server = Dovecot::start().unwrap();
         let proxy = Proxy::start(server.imap);
         Mailbox { server, proxy, published: 0 }

@@ -92,8 +92,8 @@ fn message_id(id: u64) -> MessageId {
 }
 
 impl Scenario for Remote {
-    fn server(&self) -> &Server {
-        &self.server
+    fn server(&self) -> Option<&Server> {
+        Some(&self.server)
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {

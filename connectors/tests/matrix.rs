@@ -498,8 +498,8 @@ impl Remote {
 }
 
 impl Scenario for Remote {
-    fn server(&self) -> &Server {
-        &self.server
+    fn server(&self) -> Option<&Server> {
+        Some(&self.server)
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {

@@ -62,8 +62,8 @@ fn message_id(number: i64) -> MessageId {
 }
 
 impl Scenario for Remote {
-    fn server(&self) -> &Server {
-        &self.bot.server
+    fn server(&self) -> Option<&Server> {
+        Some(&self.bot.server)
     }
 
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {

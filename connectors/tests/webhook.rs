@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hearken_connectors::registry::{Context, channel};
-use hearken_connectors::testing::{Remote, conform_remote};
+use hearken_connectors::testing::{Scenario, conform};
 use hearken_connectors::webhook::{Hooks, Receipt, Refusal, Rejected};
 use hearken_connectors::{Connector, Cursor, MessageId, http};
 use hmac::{Hmac, KeyInit, Mac};
@@ -77,7 +77,7 @@ impl Senders {
     }
 }
 
-impl Remote for Senders {
+impl Scenario for Senders {
     fn connector(&self, _: Option<Cursor>) -> Box<dyn Connector> {
         connector(&self.hooks, SETTINGS)
     }
@@ -119,7 +119,7 @@ impl Remote for Senders {
 
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    conform_remote(async || Senders { hooks: hooks(), posted: 0 }).await;
+    conform(async || Senders { hooks: hooks(), posted: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
 //! Any bytes as a feed document: never a panic, and no message without identity.
-//! Start from `connectors/src/feed/fixtures` as the corpus.
 #![no_main]
 
 use hearken_connectors::feed::parse::{Origin, parse};

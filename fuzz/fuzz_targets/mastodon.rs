@@ -1,5 +1,4 @@
 //! Any bytes as an answer of the API: never a panic.
-//! Start from `connectors/src/mastodon/fixtures` as the corpus.
 #![no_main]
 
 use hearken_connectors::registry::channel;

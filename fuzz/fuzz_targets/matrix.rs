@@ -1,5 +1,4 @@
 //! Any bytes as events of a Matrix room: never a panic.
-//! Start from `connectors/src/matrix/fixtures` as the corpus.
 #![no_main]
 
 use hearken_connectors::registry::channel;

@@ -1,5 +1,4 @@
 //! Any bytes as updates of the Bot API: never a panic.
-//! Start from `connectors/src/telegram/fixtures` as the corpus.
 #![no_main]
 
 use hearken_connectors::registry::channel;

@@ -49,6 +49,30 @@ pub use openapi::document;
 pub use problem::{BadParameter, Problem};
 pub use token::{Role, Token, TokenError};
 
+/// For the fuzz target `api`: the parameters of every list, and every cursor.
+#[cfg(fuzzing)]
+pub fn fuzz(parameters: &str) {
+    use params::{Params, Query};
+
+    fn read<Q: Query>(parameters: &str) -> Option<Q> {
+        let mut params = Params::of(parameters);
+        let query = Q::read(&mut params);
+        params.finish().is_ok().then_some(query)
+    }
+    type Place = (i64, uuid::Uuid, String);
+
+    if let Some((_, page)) = read::<(mentions::MentionQuery, page::PageQuery)>(parameters)
+        && let Ok(Some(page::Cursor(place))) = page.after::<Place>("mentions")
+    {
+        let again = page::Cursor::<Place>::decode("mentions", &page::Cursor(&place).encode("mentions"));
+        assert!(again.is_some_and(|page::Cursor(again)| again == place));
+    }
+    let _ = read::<(query::FilterQuery, figures::VolumeQuery)>(parameters);
+    let _ = read::<(figures::TrendQuery, query::LimitQuery)>(parameters);
+    let _ = read::<(figures::RankQuery, (figures::GapQuery, figures::SourceQuery))>(parameters);
+    let _ = read::<(live::LiveQuery, mentions::BrandQuery)>(parameters);
+}
+
 use rate::RateLimit;
 use tokens::Tokens;
 

@@ -53,7 +53,7 @@ pub(super) struct Params {
 }
 
 impl Params {
-    fn of(query: &str) -> Self {
+    pub(super) fn of(query: &str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes());
         let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         let mut params = Self { pairs, known: Vec::new(), problems: Vec::new() };
@@ -209,7 +209,7 @@ impl Params {
     }
 
     /// Refuses what nobody has asked for, and whatever was wrong.
-    fn finish(mut self) -> Result<(), Problem> {
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
         let mut unknown: Vec<String> = self.pairs.iter().map(|(name, _)| name.clone()).collect();
         unknown.retain(|name| !self.known.contains(&name.as_str()));
         unknown.dedup();

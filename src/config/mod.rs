@@ -81,6 +81,9 @@ pub struct Kafka {
     pub replication: u32,
     /// Encrypt the connection.
     pub tls: bool,
+    /// PEM file of the authorities that may have signed the brokers' certificates, instead of those that the system
+    /// trusts.
+    pub ca_file: Option<PathBuf>,
     /// SASL credentials.
     pub login: Option<KafkaLogin>,
 }
@@ -228,7 +231,7 @@ impl Config {
 }
 
 /// Settings of `[log]` that have a meaning only with `kind = "kafka"`.
-const KAFKA_ONLY: &[&str] = &["brokers", "replication", "tls", "mechanism", "username", "password"];
+const KAFKA_ONLY: &[&str] = &["brokers", "replication", "tls", "ca_file", "mechanism", "username", "password"];
 /// Settings of `[store]` that have a meaning only with `kind = "embedded"`.
 const EMBEDDED_STORE_ONLY: &[&str] = &["listen", "library"];
 /// Settings of `[store]` that have a meaning only with `kind = "clickhouse"`.
@@ -304,10 +307,15 @@ fn kafka(table: &Table<'_>, environment: &Environment) -> Kafka {
         let (given, missing) = if username.is_some() { ("username", "password") } else { ("password", "username") };
         table.report_key(given, format!("`{given}` needs `{missing}` beside it"), None);
     }
+    let (tls, ca_file) = (table.flag("tls").unwrap_or(false), path(table, "ca_file"));
+    if ca_file.is_some() && !tls {
+        table.report_key("ca_file", "`ca_file` needs `tls = true` beside it", None);
+    }
     Kafka {
         brokers: brokers.unwrap_or_default(),
         replication: table.count("replication", 1..=32).unwrap_or(1),
-        tls: table.flag("tls").unwrap_or(false),
+        tls,
+        ca_file,
         login: username.zip(password).map(|(username, password)| KafkaLogin {
             mechanism,
             username: username.value,

@@ -48,7 +48,7 @@ struct File {
 
 #[derive(JsonSchema)]
 #[schemars(default, deny_unknown_fields, transform = only_with("kafka", KAFKA_ONLY, &["brokers"]))]
-#[schemars(extend("dependencies" = { "username": ["password"], "password": ["username"] }))]
+#[schemars(extend("dependencies" = { "username": ["password"], "password": ["username"], "ca_file": ["tls"] }))]
 struct Log {
     /// Which event log.
     kind: LogKind,
@@ -64,8 +64,11 @@ struct Log {
     /// Replicas of each topic; counts when the topic is made.
     #[schemars(range(min = 1, max = 32))]
     replication: u32,
-    /// Encrypt the connection.
+    /// Encrypt the connection; the brokers' certificates are checked.
     tls: bool,
+    /// PEM file of the authorities that may have signed the brokers' certificates, with `tls = true`; by default those
+    /// that the system trusts.
+    ca_file: Option<String>,
     /// SASL mechanism of the credentials.
     mechanism: Mechanism,
     /// SASL user, with `password`.
@@ -84,6 +87,7 @@ impl Default for Log {
             brokers: None,
             replication: 1,
             tls: false,
+            ca_file: None,
             mechanism: Mechanism::Plain,
             username: None,
             password: None,

@@ -28,6 +28,8 @@ const LANGUAGE_BITS: std::ops::RangeInclusive<u32> = 8..=18;
 /// zstd frames that need a larger window (in powers of two) are refused.
 const MAX_WINDOW_LOG: u32 = 24;
 const COMPRESSION_LEVEL: i32 = 19;
+/// Scales, biases and temperatures up to this size (and down to its inverse) keep every logit finite.
+const LARGEST: f32 = 1e6;
 
 /// A trained model. Loading is the only costly thing; scoring allocates nothing.
 pub struct Model {
@@ -362,9 +364,9 @@ impl Header {
     fn validate(&self) -> Result<(), ModelError> {
         let check = |is_right: bool, what: &str| if is_right { Ok(()) } else { Err(malformed(what)) };
         let calibration = &self.calibration;
+        let scales = [self.sentiment_scale, self.language_scale];
         let temperatures = calibration.temperatures.iter().map(|(_, temperature)| temperature);
-        let positive =
-            [&self.sentiment_scale, &self.language_scale, &self.language_temperature, &calibration.temperature];
+        let temperatures = temperatures.chain([&self.language_temperature, &calibration.temperature]);
         let biases = self.sentiment_bias.iter().chain(self.languages.iter().map(|language| &language.bias));
         let shares = calibration.by_lexicon.iter().flatten().chain([&calibration.unsure_below]);
         check(
@@ -379,11 +381,11 @@ impl Header {
         check(SENTIMENT_BITS.contains(&self.sentiment_bits), "its sentiment table has a wrong size")?;
         check(LANGUAGE_BITS.contains(&self.language_bits), "its language table has a wrong size")?;
         check(self.languages.len() <= LANES, "it has too many languages")?;
-        check(
-            positive.into_iter().chain(temperatures).all(|value| value.is_finite() && *value > 0.0),
-            "a scale or temperature is not positive",
-        )?;
-        check(biases.into_iter().all(|bias| bias.is_finite()), "a bias is not a number")?;
+        let is_scale = |value: f32| value > 0.0 && value <= LARGEST;
+        check(scales.into_iter().all(is_scale), "a scale is not positive, or too large")?;
+        let is_temperature = |value: &f32| (1.0 / LARGEST..=LARGEST).contains(value);
+        check(temperatures.into_iter().all(is_temperature), "a temperature is too low or too high")?;
+        check(biases.into_iter().all(|bias| bias.abs() <= LARGEST), "a bias is too large, or not a number")?;
         check(shares.into_iter().all(|share| (0.0..=1.0).contains(share)), "a probability is not in 0..=1")
     }
 

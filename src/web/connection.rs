@@ -1,79 +1,41 @@
-//! Connections: bounded in number, in the size of what they send first, and in the time that they may do nothing.
+//! Connections: bounded in the size of what they send first, and in the time that they may do nothing.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Peer;
+use crate::connections;
 
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 256;
 /// How long a client may take for the head of a request, and an idle connection stays open.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head after which no more are read, and the most headers in it.
 const HEAD: (usize, usize) = (64 << 10, 64);
 /// How long a client may take nothing of what is sent before the connection is closed.
 const STALL: Duration = Duration::from_secs(30);
-/// How long answers may go on once the server stops.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Answers connections until `stop`, then finishes the answers that are under way.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (listener.accept().await, slot)
-        };
-        let (stream, peer, slot) = tokio::select! {
-            () = stop.cancelled() => break,
-            (accepted, slot) = accepted => match accepted {
-                Ok((stream, peer)) => (stream, peer, slot),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // Out of file descriptors, most likely: let some connections end.
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            Some(_ended) = connections.join_next() => continue,
-        };
-        let _ = stream.set_nodelay(true);
+    let connection = |stream, peer| {
         let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(peer))));
-        let connection = http1::Builder::new()
+        http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD.0)
             .max_headers(HEAD.1)
-            .serve_connection(TokioIo::new(Stalling::new(stream)), service);
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-            drop(slot);
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        connections.shutdown().await;
-    }
+            .serve_connection(TokioIo::new(Stalling::new(stream)), service)
+    };
+    connections::serve(listener, stop.cancelled(), connection).await;
 }
 
 /// A connection whose other end has to keep taking what it is sent.

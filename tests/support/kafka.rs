@@ -17,6 +17,9 @@ use super::{free_port, hearken_home, require};
 /// How long a broker may take to come up on a busy machine.
 const STARTUP: Duration = Duration::from_secs(90);
 
+/// Who may use [`Broker::secured`], and the password.
+pub const USER: (&str, &str) = ("hearken", "s3cret");
+
 /// Runs the broker until standard input ends, which it also does when the test process is killed.
 /// `keep` on standard input ends the broker only, and leaves its data.
 const KEEPER: &str = r#"
@@ -32,6 +35,8 @@ kill -9 $broker; wait $broker 2>/dev/null
 pub struct Broker {
     /// For clients: `host:port`.
     pub bootstrap: String,
+    /// The same, over TLS and for [`USER`] with SCRAM-SHA-512. Apache Kafka only.
+    pub secured: String,
     kind: Kind,
     dir: PathBuf,
     keeper: Mutex<Option<Child>>,
@@ -70,10 +75,11 @@ impl Broker {
         let kind = require("tests on Kafka", Kind::installed(), how)?;
         println!("broker: {}", if matches!(kind, Kind::Apache(_)) { "Apache Kafka" } else { "memory-only broker" });
         let dir = tempfile::Builder::new().prefix("hearken-kafka-").tempdir().unwrap().keep();
-        let port = free_port();
-        let broker = Self { bootstrap: format!("127.0.0.1:{port}"), kind, dir, keeper: Mutex::new(None) };
+        let [bootstrap, secured] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let broker = Self { bootstrap, secured, kind, dir, keeper: Mutex::new(None) };
         if let Kind::Apache(libs) = &broker.kind {
-            format_storage(libs, &broker.dir, port);
+            write_certificates(&broker.dir);
+            format_storage(libs, &broker);
         }
         broker.run().await;
         Some(broker)
@@ -84,6 +90,11 @@ impl Broker {
     pub fn apache(&self) -> Option<&Self> {
         let apache = matches!(self.kind, Kind::Apache(_)).then_some(self);
         require("what only Apache Kafka does", apache, "install Java 17 and Maven, then install_kafka again")
+    }
+
+    /// The certificate of the authority that has signed the broker's.
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
     }
 
     /// Kills the broker with SIGKILL; its data stay.
@@ -139,16 +150,35 @@ fn class_path(libs: &Path) -> String {
     format!("{}/*", libs.display())
 }
 
-fn format_storage(libs: &Path, dir: &Path, port: u16) {
+/// An authority, and a certificate for 127.0.0.1 with its key, as Kafka reads them.
+fn write_certificates(dir: &Path) {
+    let script = r#"
+key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+openssl req -x509 -days 30 $key -keyout ca.key -out ca.pem -subj /CN=Test
+openssl req $key -keyout broker.key -out broker.csr -subj /CN=localhost
+echo subjectAltName=IP:127.0.0.1 >ext
+openssl x509 -req -days 30 -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile ext -out broker.crt
+cat broker.key broker.crt >broker.pem
+"#;
+    let made = Command::new("sh").args(["-ec", script]).current_dir(dir).output().unwrap();
+    assert!(made.status.success(), "cannot make the broker's certificate: {made:?}");
+}
+
+fn format_storage(libs: &Path, broker: &Broker) {
+    let Broker { dir, bootstrap, secured, .. } = broker;
     let (controller, data) = (free_port(), dir.join("data"));
     let properties = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://{bootstrap},SASL_SSL://{secured},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://{bootstrap},SASL_SSL://{secured}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         ssl.keystore.type=PEM\n\
+         ssl.keystore.location={}\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-512\n\
+         listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
          log.dirs={}\n\
          auto.create.topics.enable=false\n\
          group.initial.rebalance.delay.ms=0\n\
@@ -157,14 +187,24 @@ fn format_storage(libs: &Path, dir: &Path, port: u16) {
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
          log.cleaner.dedupe.buffer.size=8388608\n",
+        dir.join("broker.pem").display(),
         data.display()
     );
+    let user = format!("SCRAM-SHA-512=[name={},password={}]", USER.0, USER.1);
     let file = dir.join("server.properties");
     std::fs::write(&file, properties).unwrap();
     let formatted = Command::new("java")
         .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(class_path(libs))
-        .args(["kafka.tools.StorageTool", "format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config"])
+        .args([
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            "AAAAAAAAAAAAAAAAAAAAAA",
+            "--add-scram",
+            &user,
+            "--config",
+        ])
         .arg(&file)
         .output()
         .unwrap();

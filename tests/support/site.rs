@@ -126,7 +126,8 @@ impl Site {
 
 /// A running daemon; killed when dropped.
 pub struct Daemon {
-    child: Child,
+    /// Its process.
+    pub child: Child,
 }
 
 impl Daemon {

@@ -28,12 +28,17 @@ pub fn source(name: &str, secret: &Path) -> String {
     )
 }
 
-/// Posts so many deliveries of so many records to the source `shop` at this address, one each `pause`, each until it is
+/// Posts so many deliveries of so many records to the source `shop` at this port of 127.0.0.1, one each `pause`, each until it is
 /// taken and every fifth twice. Returns how many records were taken, each counted once.
-pub async fn post(python: &Path, address: &str, deliveries: usize, records: usize, pause: Duration) -> usize {
+pub async fn post(python: &Path, port: u16, deliveries: usize, records: usize, pause: Duration) -> usize {
     let mut command = tokio::process::Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/webhook.py"));
-    command.args([format!("{address}/hooks/shop"), SECRET.to_owned(), deliveries.to_string(), records.to_string()]);
+    command.args([
+        format!("http://127.0.0.1:{port}/hooks/shop"),
+        SECRET.to_owned(),
+        deliveries.to_string(),
+        records.to_string(),
+    ]);
     command.arg(pause.as_secs_f64().to_string()).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "the sender: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,6 @@
 //! The conformance suite: what the contract promises, tried on a connector.
 //!
-//! A channel over HTTP is a [`Scenario`] on the scripted server and passes [`conform`]; one that speaks
-//! another protocol brings its own [`Remote`] and passes [`conform_remote`].
+//! A channel plays its remote as a [`Scenario`] and passes [`conform`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,11 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A remote that the suite plays, and the connector that listens to it.
 ///
-/// The connector's poll interval has to be short, and so have the timeouts of its HTTP client.
+/// The connector's poll interval has to be short, and so have its timeouts.
 pub trait Scenario {
-    /// The remote.
-    fn server(&self) -> &Server;
-
     /// A connector that listens to the remote from a cursor.
     fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector>;
 
@@ -48,97 +44,32 @@ pub trait Scenario {
     fn delete(&mut self) -> Option<MessageId> {
         None
     }
-}
 
-/// A remote of any protocol that the suite plays, and the connector that listens to it.
-///
-/// The connector's poll interval has to be short, and so have its timeouts. Every [`Scenario`] is one.
-pub trait Remote {
-    /// A connector that listens to the remote from a cursor.
-    fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector>;
-
-    /// Publishes so many more messages at the remote, and returns their ids.
-    fn publish(&mut self, count: usize) -> Vec<MessageId>;
-
-    /// Publishes a record that cannot be understood; false when the channel has no such thing.
-    fn publish_garbage(&mut self) -> bool {
-        false
-    }
-
-    /// False when the remote forgets what a cursor covers, so that it cannot be heard from the start
-    /// again.
-    fn remembers(&self) -> bool {
-        true
-    }
-
-    /// Changes a message at the remote; `None` when the channel has no edits.
-    fn edit(&mut self) -> Option<MessageId> {
-        None
-    }
-
-    /// Deletes a message at the remote; `None` when the channel has no deletions.
-    fn delete(&mut self) -> Option<MessageId> {
+    /// The scripted server of a channel over HTTP. Any other channel has none, and says itself how it can fail.
+    fn server(&self) -> Option<&Server> {
         None
     }
 
     /// The ways in which the remote, or the way to it, can fail, by name.
-    fn faults(&self) -> Vec<&'static str>;
-
-    /// Makes it fail in this way until it is healed.
-    fn fail(&mut self, fault: &str);
-
-    /// Ends the failure.
-    fn heal(&mut self);
-}
-
-impl<S: Scenario> Remote for S {
-    fn connector(&self, cursor: Option<Cursor>) -> Box<dyn Connector> {
-        Scenario::connector(self, cursor)
-    }
-
-    fn publish(&mut self, count: usize) -> Vec<MessageId> {
-        Scenario::publish(self, count)
-    }
-
-    fn publish_garbage(&mut self) -> bool {
-        Scenario::publish_garbage(self)
-    }
-
-    fn remembers(&self) -> bool {
-        Scenario::remembers(self)
-    }
-
-    fn edit(&mut self) -> Option<MessageId> {
-        Scenario::edit(self)
-    }
-
-    fn delete(&mut self) -> Option<MessageId> {
-        Scenario::delete(self)
-    }
-
     fn faults(&self) -> Vec<&'static str> {
         http_faults().into_iter().map(|(name, _)| name).collect()
     }
 
+    /// Makes it fail in this way until it is healed.
     fn fail(&mut self, fault: &str) {
         let answer = http_faults().into_iter().find(|(name, _)| *name == fault);
-        self.server().fail(answer.expect("a fault of the list").1);
+        self.server().expect("a scripted server").fail(answer.expect("a fault of the list").1);
     }
 
+    /// Ends the failure.
     fn heal(&mut self) {
-        self.server().heal();
+        self.server().expect("a scripted server").heal();
     }
-}
-
-/// Walks a connector over HTTP through the contract, each promise on a fresh remote. Panics where one
-/// is broken.
-pub async fn conform<S: Scenario>(fresh: impl AsyncFn() -> S) {
-    honours_the_rate_limit(fresh().await).await;
-    conform_remote(fresh).await;
 }
 
 /// Walks a connector through the contract, each promise on a fresh remote. Panics where one is broken.
-pub async fn conform_remote<R: Remote>(fresh: impl AsyncFn() -> R) {
+pub async fn conform<S: Scenario>(fresh: impl AsyncFn() -> S) {
+    honours_the_rate_limit(fresh().await).await;
     resumes(fresh().await).await;
     survives_dropped_calls(fresh().await).await;
     keeps_the_good_part(fresh().await).await;
@@ -184,7 +115,7 @@ fn set(ids: &[MessageId]) -> BTreeSet<MessageId> {
     ids.iter().copied().collect()
 }
 
-async fn resumes<R: Remote>(mut scenario: R) {
+async fn resumes<S: Scenario>(mut scenario: S) {
     let first = scenario.publish(3);
     let mut connector = scenario.connector(None);
     let heard = hear(connector.as_mut(), &first).await;
@@ -205,7 +136,7 @@ async fn resumes<R: Remote>(mut scenario: R) {
     assert_eq!(again.ids().len(), 5, "ids are the same whenever they are heard");
 }
 
-async fn survives_dropped_calls<R: Remote>(mut scenario: R) {
+async fn survives_dropped_calls<S: Scenario>(mut scenario: S) {
     let published = scenario.publish(5);
     let mut connector = scenario.connector(None);
     let mut heard = Heard::default();
@@ -223,15 +154,19 @@ async fn survives_dropped_calls<R: Remote>(mut scenario: R) {
 
 async fn honours_the_rate_limit<S: Scenario>(mut scenario: S) {
     const WAIT: Duration = Duration::from_secs(2);
+    if scenario.server().is_none() {
+        return;
+    }
     let published = scenario.publish(1);
-    scenario.server().fail(Answer::status(429).header("retry-after", "2"));
+    let server = || scenario.server().expect("a scripted server");
+    server().fail(Answer::status(429).header("retry-after", "2"));
     let mut connector = scenario.connector(None);
     let error = next(connector.as_mut()).await.expect_err("a limited poll fails");
     assert!(error.rate_limited, "{error:?}");
     assert!(error.retry_after.is_some_and(|wait| wait > Duration::ZERO && wait <= WAIT), "{error:?}");
 
-    scenario.server().heal();
-    let limited = scenario.server().requests().len();
+    server().heal();
+    let limited = server().requests().len();
     // Asked at once, it waits for its turn, or says again when that is.
     let deadline = Instant::now() + PATIENCE;
     let mut heard = Heard::default();
@@ -242,14 +177,14 @@ async fn honours_the_rate_limit<S: Scenario>(mut scenario: S) {
             Err(error) => tokio::time::sleep(error.retry_after.unwrap_or(PATIENCE)).await,
         }
     }
-    let requests = scenario.server().requests();
+    let requests = server().requests();
     let last_limited = requests.get(limited - 1).map(|request| request.at);
     let next_one = requests.get(limited).map(|request| request.at);
     let pause = next_one.zip(last_limited).map(|(next, last)| next - last).expect("a request after the limited one");
     assert!(pause >= WAIT, "the server asked for {WAIT:?} of silence and got {pause:?}");
 }
 
-async fn keeps_the_good_part<R: Remote>(mut scenario: R) {
+async fn keeps_the_good_part<S: Scenario>(mut scenario: S) {
     let mut published = scenario.publish(2);
     if !scenario.publish_garbage() {
         return;
@@ -262,7 +197,7 @@ async fn keeps_the_good_part<R: Remote>(mut scenario: R) {
     assert!(!poison.origin.is_empty() && !poison.reason.is_empty() && !poison.payload.is_empty(), "{poison:?}");
 }
 
-async fn outlives_faults<R: Remote>(mut scenario: R) {
+async fn outlives_faults<S: Scenario>(mut scenario: S) {
     let mut connector = scenario.connector(None);
     for fault in scenario.faults() {
         scenario.fail(fault);
@@ -292,7 +227,7 @@ fn http_faults() -> Vec<(&'static str, Answer)> {
     ]
 }
 
-async fn hears_edits_and_deletions<R: Remote>(mut scenario: R) {
+async fn hears_edits_and_deletions<S: Scenario>(mut scenario: S) {
     let published = scenario.publish(3);
     let mut connector = scenario.connector(None);
     let mut heard = hear(connector.as_mut(), &published).await;

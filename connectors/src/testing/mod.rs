@@ -13,7 +13,7 @@ mod smtp;
 mod synapse;
 mod telegram;
 
-pub use conformance::{Remote, Scenario, conform, conform_remote};
+pub use conformance::{Scenario, conform};
 pub use dovecot::{Dovecot, MAILBOX};
 pub use mastodon::MastodonTimeline;
 pub use matrix::MatrixRoom;

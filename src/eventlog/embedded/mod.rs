@@ -57,6 +57,13 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Writes that may wait for the writer; whoever comes then waits to get in line.
 const QUEUE: usize = 64;
 
+/// For the fuzz target `log`: what is found on disk, as a batch and as a journal.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    batch::fuzz(bytes);
+    journal::fuzz(bytes);
+}
+
 /// How an embedded log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EmbeddedOptions {

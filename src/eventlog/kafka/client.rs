@@ -174,7 +174,7 @@ impl Complaint {
         let reason = complaint.as_ref().map_or_else(|| error.to_string(), |(_, reason)| reason.clone());
         match complaint.map(|(code, _)| code).or(code) {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => LogError::Unusable(format!(
-                "cannot {what}: the Kafka brokers {brokers} refuse the credentials, check `sasl.username`, `sasl.mechanism` and the password: {reason}"
+                "cannot {what}: the Kafka brokers {brokers} refuse the credentials, check `username`, `password` and `mechanism`: {reason}"
             )),
             Some(
                 Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed,
@@ -185,7 +185,10 @@ impl Complaint {
                 "cannot {what}: no host has the name given in the Kafka brokers {brokers}, check the setting: {reason}"
             )),
             Some(Code::SSL) => LogError::Unusable(format!(
-                "cannot {what}: no secure connection to the Kafka brokers {brokers}, check `security.protocol` and the certificates: {reason}"
+                "cannot {what}: no secure connection to the Kafka brokers {brokers}, check `tls` and `ca_file`: {reason}"
+            )),
+            _ if reason.contains("ssl.ca.location") => LogError::Unusable(format!(
+                "cannot {what}: `ca_file` cannot be read, or holds no certificates in PEM: {reason}"
             )),
             _ if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
                 LogError::Unusable(format!("cannot {what}: a setting of the Kafka client is wrong: {reason}"))
@@ -194,7 +197,10 @@ impl Complaint {
                 "cannot {what}: the topic takes smaller records only, raise its `max.message.bytes` to {}: {reason}",
                 max_message_bytes()
             )),
-            _ => LogError::Unavailable(format!("cannot {what}: Kafka at {brokers} did not do it in time: {reason}")),
+            // A broker that expects TLS only hangs up, as one does that restarts.
+            _ => LogError::Unavailable(format!(
+                "cannot {what}: Kafka at {brokers} did not do it in time, check that it is there and whether it wants `tls`: {reason}"
+            )),
         }
     }
 }

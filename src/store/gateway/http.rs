@@ -364,6 +364,40 @@ fn starts_insert(head: &[u8]) -> bool {
     head.utf8_chunks().next().is_some_and(|chunk| sql::is_insert(chunk.valid()))
 }
 
+/// For the fuzz target `gateway`: a request as lines (the URL's parameters, `Authorization`, `Content-Encoding`) and a
+/// body.
+#[cfg(fuzzing)]
+pub fn fuzz(request: &[u8]) {
+    use futures::FutureExt;
+
+    let mut lines = request.splitn(4, |byte| *byte == b'\n');
+    let mut line = || std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+    let (query, authorization, encoding) = (line(), line(), line());
+    let body = Bytes::copy_from_slice(lines.next().unwrap_or_default());
+
+    let Ok(parameters) = Parameters::from_url(query) else { return };
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(authorization) {
+        headers.insert(hyper::header::AUTHORIZATION, value);
+    }
+    let _ = credentials(&headers, &parameters);
+    let Ok(encoding) = Encoding::of_content(encoding) else { return };
+    let body = encoding::decode(Box::pin(stream::iter([Ok(body)])), encoding, parameters.decompress);
+    let statement = read_statement(&parameters.query, body).now_or_never().expect("a body that is there");
+    match statement {
+        Ok(Statement::Text(sql)) => {
+            sql::has_second_statement(&sql);
+            let _ = sql::output_format(&sql);
+            let _ = sql::unsafe_name(&sql, &parameters.parameters);
+        }
+        Ok(Statement::Insert { statement, format, rest, .. }) => {
+            assert!(sql::is_insert(&statement) && !format.is_empty());
+            rest.take(16).for_each(|_| std::future::ready(())).now_or_never().expect("a body that is there");
+        }
+        Err(exception) => drop(exception.line("1")),
+    }
+}
+
 /// The result as a body. An exception after the first byte becomes a tagged frame at the end, as ClickHouse
 /// writes it since 25.11, and sets `broken`.
 fn result(

@@ -41,24 +41,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::Semaphore,
-    task::JoinSet,
 };
+
+use crate::connections::{self, GRACE};
 
 pub use access::Access;
 pub use ffi::{LibraryError, find_library};
+
+#[cfg(fuzzing)]
+pub use http::fuzz;
 
 use engine::Engine;
 use http::Handler;
 
 /// How long a client may take for the head of a request, and an idle connection stays open.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long statements may go on once the gateway stops, and again after they were told to stop.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// Connections at once; more wait.
-const CONNECTIONS: usize = 256;
 
 /// A user's name and password.
 #[derive(Debug, Clone)]
@@ -208,6 +205,7 @@ pub async fn serve(
     let handler = Arc::new(Handler { engine, owner: options.owner, reader: options.reader });
     bound(address);
     accept(listener, &handler, shutdown).await;
+    // Statements get as long again after they were told to stop.
     if handler.engine.shutdown(GRACE).await { Ok(()) } else { Err(GatewayError::Stop) }
 }
 
@@ -220,51 +218,18 @@ async fn start(library: PathBuf, data: PathBuf) -> Result<Engine, GatewayError> 
     start.await.map_err(|error| GatewayError::Start { data: PathBuf::new(), error: io::Error::other(error) })?
 }
 
-/// Answers connections until `shutdown`, then waits for them, at most [`GRACE`].
+/// Answers connections until `shutdown`. Dropping one that takes too long then stops its SELECT.
 async fn accept(listener: TcpListener, handler: &Arc<Handler>, shutdown: impl Future<Output = ()>) {
-    let mut shutdown = std::pin::pin!(shutdown);
-    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (listener.accept().await, slot)
-        };
-        let (stream, slot) = tokio::select! {
-            () = &mut shutdown => break,
-            (accepted, slot) = accepted => match accepted {
-                Ok((stream, _)) => (stream, slot),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // Out of file descriptors, most likely: let some connections end.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            Some(_ended) = connections.join_next() => continue,
-        };
-        let _ = stream.set_nodelay(true);
+    let connection = |stream, _| {
         let handler = Arc::clone(handler);
         let service = service_fn(move |request| {
             let handler = Arc::clone(&handler);
             async move { Ok::<_, Infallible>(handler.handle(request).await) }
         });
-        let connection = http1::Builder::new()
+        http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-            drop(slot);
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        // Dropping a connection stops its SELECT.
-        connections.shutdown().await;
-    }
+            .serve_connection(TokioIo::new(stream), service)
+    };
+    connections::serve(listener, shutdown, connection).await;
 }

@@ -1,5 +1,4 @@
 //! Any bytes as a mail, or as a file of mails: never a panic, and nothing unbounded.
-//! Start from `connectors/src/imap/fixtures` as the corpus.
 #![no_main]
 
 use hearken_connectors::registry::channel;
