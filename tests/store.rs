@@ -194,6 +194,14 @@ async fn a_store_that_is_away_is_worth_trying_again() {
 }
 
 #[tokio::test]
+async fn a_store_without_its_schema_is_not_ready() {
+    let Some(store) = bare_store("ready") else { return };
+    assert!(store.check_schema().await.is_err());
+    store.migrate().await.unwrap();
+    store.check_schema().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_not() {
     let Some(store) = bare_store("any") else { return };
     assert!(store.ping().await.unwrap().starts_with(|c: char| c.is_ascii_digit()));

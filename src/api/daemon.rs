@@ -192,7 +192,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Health>, Probl
 /// What does not answer. The cause is in the daemon's log, and not for everybody.
 async fn missing(api: &Api) -> Vec<&'static str> {
     let log = tokio::time::timeout(PATIENCE, api.log.lag(pipeline::GROUP, &pipeline::TOPICS));
-    let store = tokio::time::timeout(PATIENCE, api.store.ping());
+    let store = tokio::time::timeout(PATIENCE, api.store.check_schema());
     let (log, store) = tokio::join!(log, store);
     let mut missing = Vec::new();
     for (part, cause) in [

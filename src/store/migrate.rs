@@ -76,10 +76,7 @@ pub(super) async fn migrate(store: &Store, migrations: &[Migration]) -> Result<(
     const DOING: &str = "bringing the schema up to date";
     create_database(store).await?;
     store.execute(DOING, &store.profile.render(CREATE_LEDGER)).await?;
-    let applied: Vec<Applied> = store
-        .fetch(DOING, store.query("SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number"))
-        .await?;
-    for migration in pending(&applied, migrations)? {
+    for migration in pending(&applied(store, DOING).await?, migrations)? {
         tracing::info!(migration = migration.file, "applying a migration to the store");
         for statement in statements(migration.sql) {
             store.execute(DOING, &store.profile.render(statement)).await?;
@@ -95,6 +92,20 @@ pub(super) async fn migrate(store: &Store, migrations: &[Migration]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Fails where the schema is not up to date.
+pub(super) async fn check(store: &Store, migrations: &[Migration]) -> Result<(), StoreError> {
+    let applied = applied(store, "looking at the schema").await?;
+    match pending(&applied, migrations)?.first() {
+        None => Ok(()),
+        Some(next) => Err(StoreError::Schema(format!("migration `{}` is not applied to the store yet", next.file))),
+    }
+}
+
+async fn applied(store: &Store, doing: &'static str) -> Result<Vec<Applied>, StoreError> {
+    let sql = "SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number";
+    store.fetch(doing, store.query(sql)).await
 }
 
 /// Creates the database unless it is there: a user who may not create databases needs an existing one only.

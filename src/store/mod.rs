@@ -116,6 +116,12 @@ impl Store {
         migrate::migrate(self, migrate::MIGRATIONS).await
     }
 
+    /// Checks that ClickHouse answers, and that [`migrate`](Self::migrate) has been done: before, no question can be
+    /// answered.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        migrate::check(self, migrate::MIGRATIONS).await
+    }
+
     /// Writes revisions of mentions; returns after the acknowledgement.
     pub async fn insert_mentions(&self, rows: &[MentionRow<'_>]) -> Result<(), StoreError> {
         self.insert_encoded(&EncodedMentions::of(rows)).await
