@@ -122,6 +122,8 @@ fn mails_that_nobody_should_send() {
     let nul = read(b"From: a\0nn@example.org\nSubject: a\0b\nMessage-ID: <x\0y@z>\n\none\0two");
     assert!(![&nul.text, &nul.title, &nul.native_id, &nul.author.handle].into_iter().any(|text| text.contains('\0')));
     assert_eq!(nul.text, "onetwo");
+    let nothing = read(b"From: ann@example.org\nMessage-ID: \0\0 <x@z\n\nhello");
+    assert!(nothing.native_id.starts_with("sha256:") && !nothing.conversation.is_empty(), "{}", nothing.native_id);
 }
 
 #[test]

@@ -106,7 +106,8 @@ fn ids<'f>(fields: &'f [Header<'_>], name: &HeaderName<'_>) -> impl Iterator<Ite
         Some(HeaderValue::Text(id)) => std::slice::from_ref(id),
         _ => &[],
     };
-    listed.iter().map(|id| id.trim()).filter(|id| !id.is_empty() && !id.contains(char::is_whitespace))
+    let is_id = |id: &&str| !id.chars().all(char::is_control) && !id.contains(char::is_whitespace);
+    listed.iter().map(|id| id.trim()).filter(is_id)
 }
 
 fn bounded(id: &str) -> String {
