@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::Args;
-use hearken::score::Scorer;
+use hearken::score::{Explanation, Scorer, Weight};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -16,7 +16,13 @@ pub(super) struct Score {
     /// Sentiment model; without it, the one that comes with the program.
     #[arg(long)]
     model: Option<PathBuf>,
+    /// Also say which words weighed most, with their places in characters.
+    #[arg(long)]
+    explain: bool,
 }
+
+/// Words that are named with `--explain`.
+const NAMED: usize = 10;
 
 /// One line of the answer.
 #[derive(Serialize)]
@@ -27,6 +33,8 @@ struct Line<'a> {
     language: &'a str,
     language_confidence: f32,
     model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<Vec<Weight>>,
 }
 
 impl Score {
@@ -45,8 +53,15 @@ impl Score {
                 return Ok(());
             }
             // A text that is not UTF-8 is still a text: what cannot be read becomes U+FFFD.
-            let (language, sentiment) =
-                scorer.score_text(String::from_utf8_lossy(&text).trim_end_matches(['\n', '\r']));
+            let text = String::from_utf8_lossy(&text);
+            let text = text.trim_end_matches(['\n', '\r']);
+            let (language, sentiment, because) = if self.explain {
+                let Explanation { language, sentiment, because } = scorer.explain(text, NAMED);
+                (language, sentiment, Some(because))
+            } else {
+                let (language, sentiment) = scorer.score_text(text);
+                (language, sentiment, None)
+            };
             output::json_line(&Line {
                 label: sentiment.label.as_str(),
                 score: sentiment.score,
@@ -54,6 +69,7 @@ impl Score {
                 language: language.tag,
                 language_confidence: language.confidence,
                 model: scorer.model_name(),
+                because,
             })?;
         }
     }

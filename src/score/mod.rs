@@ -5,6 +5,7 @@
 mod chars;
 mod dataset;
 pub mod eval;
+mod explain;
 mod features;
 pub mod influence;
 mod language;
@@ -20,6 +21,7 @@ use std::path::Path;
 use hearken_connectors::Message;
 
 pub use dataset::DataError;
+pub use explain::{Explanation, Weight};
 pub use language::Language;
 pub use model::{Model, ModelError, Prediction};
 pub use normalise::MAX_CHARS;
