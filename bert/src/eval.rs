@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::opinion::{Class, Probabilities};
 
-/// Two opinions make one: probabilities are multiplied, that of the second tier with this exponent, that of the first
-/// with the rest to 1.
-const WEIGHT: f32 = 0.7;
 /// No probability counts as less, so that no tier alone rules a class out.
 const LEAST: f32 = 0.01;
 
@@ -108,9 +105,9 @@ pub fn figures(set: &Set, answers: &[Probabilities]) -> Figures {
     Figures { recall: recall / count, f1: f1 / count, accuracy: share(right, pairs.len()) }
 }
 
-/// One opinion from two.
+/// One opinion from two: the geometric means of their probabilities, made to add up to 1.
 pub fn fused(first: &Probabilities, second: &Probabilities) -> Probabilities {
-    let product = |first: f32, second: f32| first.max(LEAST).powf(1.0 - WEIGHT) * second.max(LEAST).powf(WEIGHT);
+    let product = |first: f32, second: f32| (first.max(LEAST) * second.max(LEAST)).sqrt();
     let negative = product(first.negative, second.negative);
     let neutral = product(first.neutral, second.neutral);
     let positive = product(first.positive, second.positive);
