@@ -110,8 +110,8 @@ class Encoder:
 class Sampler:
     """Rows of all sets: a set by its weight, a class evenly, a row in shuffled turn."""
 
-    def __init__(self, sets):
-        self.random = random.Random(7)
+    def __init__(self, sets, seed):
+        self.random = random.Random(seed)
         self.sources, self.weights = [], []
         for name, (train, _, has_dev_file) in sets.items():
             two_class = is_two_class(train)
@@ -194,7 +194,6 @@ def main():
         for name, (train, dev) in load_sets(options.sets).items()
     }
     probe = {name: dev for name, (_, dev, has_file) in sets.items() if has_file and name.endswith("_xlmt")}
-    sampler = Sampler(sets)
     model = load_model(options.base, options.first_layer)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.01, betas=(0.9, 0.98))
@@ -219,6 +218,8 @@ def main():
         with (options.output / "log.jsonl").open("a") as file:
             file.write(line + "\n")
 
+    # A run that goes on draws other rows than before.
+    sampler = Sampler(sets, state["steps"])
     budget, begin = options.minutes * 60, time.process_time() - state["seconds"]
     losses, saved_at, probed_at = [], state["seconds"], state["seconds"]
     for batch in sampler.batches(encode):
