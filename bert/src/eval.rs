@@ -56,6 +56,19 @@ impl Set {
         Ok(Self { name, rows: rows.collect::<Result<_, _>>()? })
     }
 
+    /// Keeps at most so many rows, evenly spread: files may be sorted by label.
+    pub fn thin_out(&mut self, rows: usize) {
+        let all = self.rows.len();
+        let mut index = 0_usize;
+        self.rows.retain(|_| {
+            // The first row of each of `rows` equal parts.
+            let is_first = index == 0 || index.saturating_mul(rows) / all != (index - 1).saturating_mul(rows) / all;
+            index += 1;
+            rows >= all || is_first
+        });
+        self.rows.truncate(rows);
+    }
+
     /// Nobody was asked for neutral texts: neither is the model.
     pub fn is_two_class(&self) -> bool {
         !self.rows.iter().any(|(class, _)| *class == Class::Neutral)
@@ -178,6 +191,19 @@ mod tests {
         assert!((figures.recall - (0.5 + 1.0 + 1.0) / 3.0).abs() < 1e-9);
         assert!((figures.f1 - (2.0 / 3.0 + 1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-9);
         assert!((figures.accuracy - 0.75).abs() < 1e-9);
+    }
+
+    #[test]
+    fn thinning_out_keeps_rows_of_the_whole_file() {
+        use Class::{Negative, Positive};
+        let sorted: Vec<Class> = [vec![Negative; 50], vec![Positive; 50]].concat();
+        for (rows, kept) in [(10, 10), (7, 7), (100, 100), (1000, 100), (0, 0)] {
+            let mut set = set(&sorted);
+            set.thin_out(rows);
+            assert_eq!(set.rows.len(), kept);
+            let positive = set.rows.iter().filter(|(class, _)| *class == Positive).count();
+            assert!(positive.abs_diff(kept / 2) <= 1, "{positive} of {kept}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ struct Eval {
     /// The program `hearken`, to compare with the first tier.
     #[arg(long)]
     hearken: Option<PathBuf>,
-    /// At most so many texts of each file, its first.
+    /// At most so many texts of each file, evenly spread over it.
     #[arg(long)]
     rows: Option<usize>,
     /// Files with lines of a label (neg, neu, pos), a tab and a text.
@@ -179,7 +179,7 @@ fn measure(command: Eval) -> Result<(), Failure> {
     let (mut texts, mut seconds) = (0, 0.0);
     for file in &command.files {
         let mut set = Set::read(file).map_err(Failure::data)?;
-        set.rows.truncate(command.rows.unwrap_or(usize::MAX));
+        set.thin_out(command.rows.unwrap_or(usize::MAX));
         let rows: Vec<String> = set.rows.iter().map(|(_, text)| text.clone()).collect();
         let start = Instant::now();
         let second = model.score(&rows).map_err(Failure::data)?;
