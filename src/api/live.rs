@@ -41,7 +41,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How far back late rows are looked for, milliseconds.
 const OVERLAP: i64 = 30_000;
 /// Mentions that are read at once.
-const PAGE: usize = 200;
+const PAGE: usize = 1_000;
 /// Places within the overlap that are remembered; of a faster feed, a shorter time.
 const REMEMBERED: usize = 20_000;
 
