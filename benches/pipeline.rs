@@ -33,6 +33,7 @@ use hearken_connectors::registry::{self, Context};
 use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{Connector, Message, http};
 use jiff::Timestamp;
+use support::airlines;
 use tokio_util::sync::CancellationToken;
 
 const AIRLINES: [&str; 6] = ["americanair", "jetblue", "southwestair", "usairways", "united", "virginamerica"];
@@ -72,21 +73,10 @@ async fn main() {
 /// Writes the tweets as often as it takes, each copy with its own ids and authors.
 fn multiply(tweets: &Path, file: &Path, count: usize) {
     let mut out = BufWriter::new(std::fs::File::create(file).unwrap());
-    for tweet in copies(tweets).take(count) {
+    for tweet in airlines::copies(tweets).take(count) {
         writeln!(out, "{tweet}").unwrap();
     }
     out.flush().unwrap();
-}
-
-fn copies(tweets: &Path) -> impl Iterator<Item = serde_json::Value> {
-    let text = std::fs::read_to_string(tweets).unwrap();
-    let tweets: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    (0..).map(move |index: usize| {
-        let (mut tweet, copy) = (tweets[index % tweets.len()].clone(), index / tweets.len());
-        tweet["id"] = format!("{}-{copy}", tweet["id"].as_str().unwrap()).into();
-        tweet["author"] = format!("{}{copy}", tweet["author"].as_str().unwrap()).into();
-        tweet
-    })
 }
 
 fn report(what: &str, count: usize, took: Duration) -> f64 {
@@ -321,7 +311,7 @@ async fn latency(dir: &Path, tweets: &Path) {
     std::thread::sleep(Duration::from_secs(5));
     let store = OpenStore::open(&Config::load(&config, &Environment::of_process()).unwrap()).await.unwrap();
     let total = PACE * SECONDS;
-    let lines: Vec<String> = copies(tweets).take(total).map(|tweet| format!("{tweet}\n")).collect();
+    let lines: Vec<String> = airlines::copies(tweets).take(total).map(|tweet| format!("{tweet}\n")).collect();
     let writer = std::thread::spawn(move || {
         let start = Instant::now();
         for (index, lines) in lines.chunks(PACE / 20).enumerate() {

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hearken::metrics::Process;
 use hearken_connectors::testing::{Dovecot, MAILBOX, MatrixUser, Synapse};
+use support::airlines;
 use support::nginx::Nginx;
 use support::site::{Site, children};
 use support::webhook;
@@ -43,7 +45,15 @@ async fn main() {
     let Some(python) = webhook::python() else { return };
     let Some(nginx) = Nginx::start(&feeds) else { return };
     let room = Room::open(synapse).await;
-    let world = World { dovecot, room, nginx, feeds, python, port: support::free_port(), tweets: tweets(&data) };
+    let world = World {
+        dovecot,
+        room,
+        nginx,
+        feeds,
+        python,
+        port: support::free_port(),
+        tweets: data.join("real/airline_tweets.jsonl"),
+    };
 
     let site = Site::on_port(world.port, "", |dir| world.configuration(dir, synapse));
     let daemon = site.start();
@@ -78,7 +88,7 @@ struct World {
     feeds: PathBuf,
     python: PathBuf,
     port: u16,
-    tweets: Vec<serde_json::Value>,
+    tweets: PathBuf,
 }
 
 /// A room, somebody who listens, and somebody who talks.
@@ -95,11 +105,6 @@ impl Room {
         listener.join(&id).await;
         Self { id, listener, speaker }
     }
-}
-
-fn tweets(data: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(data.join("real/airline_tweets.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 impl World {
@@ -178,8 +183,9 @@ async fn each_second(end: Instant, mut act: impl AsyncFnMut(usize) -> usize) -> 
 }
 
 /// Appends tweets to the followed file, twenty times a second.
-fn tweet(file: &Path, tweets: &[serde_json::Value], end: Instant) -> usize {
+fn tweet(file: &Path, tweets: &Path, end: Instant) -> usize {
     const TICKS: usize = 20;
+    let mut tweets = airlines::copies(tweets);
     let mut file = std::fs::File::options().append(true).open(file).unwrap();
     let (start, mut written) = (Instant::now(), 0);
     for tick in 1.. {
@@ -187,9 +193,7 @@ fn tweet(file: &Path, tweets: &[serde_json::Value], end: Instant) -> usize {
             break;
         }
         let mut lines = String::new();
-        for _ in 0..TWEETS / TICKS {
-            let (mut tweet, copy) = (tweets[written % tweets.len()].clone(), written / tweets.len());
-            tweet["id"] = format!("{}-{copy}", tweet["id"].as_str().unwrap()).into();
+        for tweet in tweets.by_ref().take(TWEETS / TICKS) {
             lines += &format!("{tweet}\n");
             written += 1;
         }
@@ -268,18 +272,12 @@ async fn watch(url: String, daemon: u32, over: Arc<AtomicBool>) {
             sleep(Duration::from_secs(1)).await;
         }
         let metrics = get(&url, "/metrics").await;
-        let child: u64 = children(daemon).iter().map(|child| resident(child)).sum();
+        let resident = |pid: &str| Process::of(pid).resident_bytes >> 20;
+        let child: i64 = children(daemon).iter().map(|child| resident(child)).sum();
         let (lag, stored) =
             (sum(&metrics, "hearken_log_lag_records{"), sum(&metrics, "hearken_mentions_stored_total{"));
         println!("{minute:>6} {:>11} {child:>15} {lag:>4} {stored:>7}", resident(&daemon.to_string()));
     }
-}
-
-/// Resident memory of a process in MiB (Linux).
-fn resident(pid: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 /// The sum of a metric over its labels.

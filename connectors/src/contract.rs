@@ -248,6 +248,13 @@ pub enum BuildError {
     Cursor(String),
 }
 
+impl BuildError {
+    /// A setting that is wrong, by its key path below the source.
+    pub(crate) fn setting(path: &str, reason: &str) -> Self {
+        Self::Setting { path: path.to_owned(), reason: reason.to_owned() }
+    }
+}
+
 fn nearest(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
 }

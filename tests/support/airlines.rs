@@ -33,3 +33,15 @@ pub fn tweets(path: &Path, more: &str) -> String {
          author.handle = \"author\"\nengagement.reposts = \"retweet_count\"\n{more}\n"
     )
 }
+
+/// The tweets without end, each copy with its own ids and authors.
+pub fn copies(tweets: &Path) -> impl Iterator<Item = serde_json::Value> {
+    let text = std::fs::read_to_string(tweets).unwrap();
+    let tweets: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (0..).map(move |index: usize| {
+        let (mut tweet, copy) = (tweets[index % tweets.len()].clone(), index / tweets.len());
+        tweet["id"] = format!("{}-{copy}", tweet["id"].as_str().unwrap()).into();
+        tweet["author"] = format!("{}{copy}", tweet["author"].as_str().unwrap()).into();
+        tweet
+    })
+}

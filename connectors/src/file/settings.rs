@@ -66,12 +66,14 @@ impl Settings {
     pub(super) fn new(table: toml::Table, source: &str) -> Result<Self, BuildError> {
         let raw: Raw = read(table)?;
         let path = raw.path.clone().filter(|path| !path.is_empty());
-        let path = path.ok_or_else(|| wrong("path", "is missing: name a file or a pattern such as `exports/*.csv`"))?;
-        glob::Pattern::new(&path).map_err(|error| wrong("path", &format!("is not a pattern: {error}")))?;
-        let format = raw
-            .format
-            .or_else(|| by_extension(&path))
-            .ok_or_else(|| wrong("format", &format!("cannot be told from `{path}`: set it to \"jsonl\" or \"csv\"")))?;
+        let path = path.ok_or_else(|| {
+            BuildError::setting("path", "is missing: name a file or a pattern such as `exports/*.csv`")
+        })?;
+        glob::Pattern::new(&path)
+            .map_err(|error| BuildError::setting("path", &format!("is not a pattern: {error}")))?;
+        let format = raw.format.or_else(|| by_extension(&path)).ok_or_else(|| {
+            BuildError::setting("format", &format!("cannot be told from `{path}`: set it to \"jsonl\" or \"csv\""))
+        })?;
         Self::checked(raw, path, format, source)
     }
 
@@ -86,24 +88,26 @@ impl Settings {
 
     fn checked(raw: Raw, path: String, format: Format, source: &str) -> Result<Self, BuildError> {
         let delimiter = match raw.delimiter {
-            Some(_) if format != Format::Csv => return Err(wrong("delimiter", "is for csv")),
+            Some(_) if format != Format::Csv => return Err(BuildError::setting("delimiter", "is for csv")),
             Some(delimiter) => u8::try_from(delimiter)
                 .ok()
                 .filter(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n'))
-                .ok_or_else(|| wrong("delimiter", "takes one ASCII character, for example \";\" or \"\\t\""))?,
+                .ok_or_else(|| {
+                    BuildError::setting("delimiter", "takes one ASCII character, for example \";\" or \"\\t\"")
+                })?,
             None if uncompressed(&path).ends_with(".tsv") => b'\t',
             None => b',',
         };
         let encoding = raw.encoding.as_deref().map(|label| {
             Encoding::for_label(label.as_bytes()).ok_or_else(|| {
-                wrong("encoding", &format!("`{label}` is unknown: use a WHATWG label such as windows-1254"))
+                BuildError::setting(
+                    "encoding",
+                    &format!("`{label}` is unknown: use a WHATWG label such as windows-1254"),
+                )
             })
         });
-        let mapping = match format {
-            Format::Jsonl => Mapping::of_json,
-            Format::Csv => Mapping::new,
-        };
-        let mapping = mapping(&raw.fields, &raw.set, raw.time_format.as_deref(), super::CHANNEL.name, source)?;
+        let mapping = Mapping::new(&raw.fields, &raw.set, raw.time_format.as_deref(), super::CHANNEL.name, source)?;
+        let mapping = if format == Format::Jsonl { mapping.for_json(&raw.set)? } else { mapping };
         Ok(Self { mapping, encoding: encoding.transpose()?, follow: raw.follow, path, format, delimiter })
     }
 }
@@ -118,8 +122,4 @@ fn by_extension(path: &str) -> Option<Format> {
         "csv" | "tsv" => Some(Format::Csv),
         _ => None,
     }
-}
-
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
 }

@@ -140,22 +140,28 @@ impl Settings {
     pub(super) fn new(table: toml::Table) -> Result<Self, BuildError> {
         let raw: Raw = read(table)?;
         let host = raw.host.filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| wrong("host", "is missing: which server, for example `imap.example.org`?"))?;
+        let host = host
+            .ok_or_else(|| BuildError::setting("host", "is missing: which server, for example `imap.example.org`?"))?;
         let user = raw.user.filter(|user| !user.is_empty());
-        let user = user.ok_or_else(|| wrong("user", "is missing: whose mailbox is it?"))?;
+        let user = user.ok_or_else(|| BuildError::setting("user", "is missing: whose mailbox is it?"))?;
         let security = raw.security;
         if security == Security::None && !is_loopback(&host) && !raw.allow_plaintext {
             let reason = "would send the password and every mail readable over the network: use \"tls\" or \"starttls\"; \
                           where the way is protected otherwise, set `allow_plaintext = true`";
-            return Err(wrong("security", reason));
+            return Err(BuildError::setting("security", reason));
         }
         let login = match (raw.password, raw.token) {
             (Some(reference), None) => Login::Password(secret("password", reference)?),
             (None, Some(reference)) => Login::Token(secret("token", reference)?),
             (None, None) => {
-                return Err(wrong("password", "is missing: set it, or `token`, as `env:NAME` or `file:PATH`"));
+                return Err(BuildError::setting(
+                    "password",
+                    "is missing: set it, or `token`, as `env:NAME` or `file:PATH`",
+                ));
             }
-            (Some(_), Some(_)) => return Err(wrong("token", "and `password` are both set: only one can be used")),
+            (Some(_), Some(_)) => {
+                return Err(BuildError::setting("token", "and `password` are both set: only one can be used"));
+            }
         };
         Ok(Self {
             host,
@@ -184,17 +190,13 @@ pub(super) fn own_address(table: toml::Table) -> Result<Option<String>, BuildErr
     Ok(raw.user.filter(|user| user.contains('@')).map(|user| user.to_lowercase()))
 }
 
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
-}
-
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Checks that a secret can be had, so that a missing one is found before anything starts.
 fn secret(path: &str, reference: String) -> Result<String, BuildError> {
-    Secret::resolve(&reference).map_err(|reason| wrong(path, &reason))?;
+    Secret::resolve(&reference).map_err(|reason| BuildError::setting(path, &reason))?;
     Ok(reference)
 }
 
@@ -206,23 +208,31 @@ fn folders(heard: Vec<String>, sent: Vec<String>) -> Result<Vec<Folder>, BuildEr
     let mut folders: Vec<Folder> = Vec::new();
     for (path, folder) in named(heard, "folders", false).chain(named(sent, "sent", true)) {
         if folder.name.is_empty() || folder.name.contains(char::is_control) {
-            return Err(wrong(&path, "is not the name of a folder"));
+            return Err(BuildError::setting(&path, "is not the name of a folder"));
         }
         if folders.iter().any(|other| other.name == folder.name) {
-            return Err(wrong(&path, &format!("`{}` is there twice", folder.name)));
+            return Err(BuildError::setting(&path, &format!("`{}` is there twice", folder.name)));
         }
         folders.push(folder);
     }
-    if folders.is_empty() { Err(wrong("folders", "is empty: name at least one folder")) } else { Ok(folders) }
+    if folders.is_empty() {
+        Err(BuildError::setting("folders", "is empty: name at least one folder"))
+    } else {
+        Ok(folders)
+    }
 }
 
 fn duration(path: &str, text: &str, allowed: RangeInclusive<Duration>) -> Result<Duration, BuildError> {
     let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let duration = duration.ok_or_else(|| wrong(path, &format!("`{text}` is no duration; write `30s` or `5m`")))?;
+    let duration =
+        duration.ok_or_else(|| BuildError::setting(path, &format!("`{text}` is no duration; write `30s` or `5m`")))?;
     if allowed.contains(&duration) {
         Ok(duration)
     } else {
-        Err(wrong(path, &format!("{duration:?} is not between {:?} and {:?}", allowed.start(), allowed.end())))
+        Err(BuildError::setting(
+            path,
+            &format!("{duration:?} is not between {:?} and {:?}", allowed.start(), allowed.end()),
+        ))
     }
 }
 
@@ -238,9 +248,13 @@ fn size(path: &str, text: &str) -> Result<usize, BuildError> {
         _ => 0,
     };
     let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
-    let bytes = bytes.ok_or_else(|| wrong(path, &format!("`{text}` is no size; write `25MB` or `512KiB`")))?;
+    let bytes =
+        bytes.ok_or_else(|| BuildError::setting(path, &format!("`{text}` is no size; write `25MB` or `512KiB`")))?;
     if bytes > LARGEST_MAX_SIZE {
-        return Err(wrong(path, &format!("`{text}` is too much: a mail is held in memory; at most 256MB")));
+        return Err(BuildError::setting(
+            path,
+            &format!("`{text}` is too much: a mail is held in memory; at most 256MB"),
+        ));
     }
     Ok(bytes)
 }
@@ -251,7 +265,8 @@ fn tls(ca_file: Option<&str>) -> Result<ClientConfig, BuildError> {
     match ca_file {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            let unusable = |reason: String| wrong("ca_file", &format!("`{path}` cannot be used: {reason}"));
+            let unusable =
+                |reason: String| BuildError::setting("ca_file", &format!("`{path}` cannot be used: {reason}"));
             let certificates =
                 CertificateDer::pem_file_iter(Path::new(path)).map_err(|error| unusable(error.to_string()))?;
             for certificate in certificates {
@@ -264,8 +279,9 @@ fn tls(ca_file: Option<&str>) -> Result<ClientConfig, BuildError> {
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let builder =
-        builder.with_safe_default_protocol_versions().map_err(|error| wrong("security", &error.to_string()))?;
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildError::setting("security", &error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

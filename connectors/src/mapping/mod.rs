@@ -132,14 +132,17 @@ impl Mapping {
     ) -> Result<Self, BuildError> {
         let time_format = match time_format {
             Some(pattern) => TimeFormat::pattern(pattern)
-                .map_err(|error| wrong("time_format", &format!("is not a strptime pattern: {error}")))?,
+                .map_err(|error| BuildError::setting("time_format", &format!("is not a strptime pattern: {error}")))?,
             None => TimeFormat::Detect,
         };
         let mut paths = Vec::new();
         for (key, value) in flatten(fields) {
             let field = field(&key).ok_or_else(|| unknown_key(&key, "fields", Field::NAMES))?;
             let toml::Value::String(path) = value else {
-                return Err(wrong(&format!("fields.{key}"), "takes the name of a record's field, as a string"));
+                return Err(BuildError::setting(
+                    &format!("fields.{key}"),
+                    "takes the name of a record's field, as a string",
+                ));
             };
             paths.push((field, path.clone()));
         }
@@ -159,7 +162,7 @@ impl Mapping {
     }
 
     fn set(&mut self, key: &str, value: &toml::Value) -> Result<(), BuildError> {
-        let wrong = |reason: &str| wrong(&format!("set.{key}"), reason);
+        let wrong = |reason: &str| BuildError::setting(&format!("set.{key}"), reason);
         if key == "channel" {
             let channel = value.as_str().filter(|name| !name.is_empty()).ok_or_else(|| wrong("takes a name"))?;
             channel.clone_into(&mut self.channel);
@@ -191,23 +194,18 @@ impl Mapping {
         Ok(())
     }
 
-    /// Checks the same for records in JSON: without `fields`, they are Hearken messages.
-    pub(crate) fn of_json(
-        fields: &toml::Table,
-        set: &toml::Table,
-        time_format: Option<&str>,
-        channel: &str,
-        source: &str,
-    ) -> Result<Self, BuildError> {
-        let mapping = Self::new(fields, set, time_format, channel, source)?;
-        let says_something = [Field::Text, Field::Title].iter().any(|field| mapping.path(*field).is_some());
-        if !mapping.is_empty() && !says_something {
-            return Err(wrong("fields.text", "is missing: which field of a record holds the text?"));
+    /// Also checks what records in JSON need, which are Hearken messages where no field is mapped; `set` is the table
+    /// that this was made from.
+    pub(crate) fn for_json(self, set: &toml::Table) -> Result<Self, BuildError> {
+        let says_something = [Field::Text, Field::Title].iter().any(|field| self.path(*field).is_some());
+        if !self.is_empty() && !says_something {
+            return Err(BuildError::setting("fields.text", "is missing: which field of a record holds the text?"));
         }
-        if mapping.is_empty() && !set.is_empty() {
-            return Err(wrong("set", "needs `fields`: without them each record is a Hearken message, taken as it is"));
+        if self.is_empty() && !set.is_empty() {
+            let reason = "needs `fields`: without them each record is a Hearken message, taken as it is";
+            return Err(BuildError::setting("set", reason));
         }
-        Ok(mapping)
+        Ok(self)
     }
 
     /// True when no field is mapped: records in JSON are Hearken messages, CSV columns go by name.
@@ -461,10 +459,6 @@ pub(crate) fn json_reason(error: &serde_json::Error, expected: &str) -> String {
         }
         _ => format!("is not JSON: {}", shown.replace(" at line 1 column", " at column")),
     }
-}
-
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
 }
 
 /// Describes the table `fields`.

@@ -115,13 +115,16 @@ impl Settings {
     pub(super) fn new(table: toml::Table) -> Result<Self, BuildError> {
         let settings = Self::for_payload(table)?;
         if settings.server.is_none() {
-            return Err(wrong("server", "is missing: which server, for example `mastodon.social`?"));
+            return Err(BuildError::setting("server", "is missing: which server, for example `mastodon.social`?"));
         }
         if settings.timelines.is_empty() {
-            return Err(wrong("timelines", &format!("is empty; what can be heard: {FORMS}")));
+            return Err(BuildError::setting("timelines", &format!("is empty; what can be heard: {FORMS}")));
         }
         if settings.token.is_none() && settings.timelines.contains(&Timeline::Mentions) {
-            return Err(wrong("token", "is missing: `mentions` needs one, with the scope read:notifications"));
+            return Err(BuildError::setting(
+                "token",
+                "is missing: `mentions` needs one, with the scope read:notifications",
+            ));
         }
         Ok(settings)
     }
@@ -136,15 +139,15 @@ impl Settings {
         let mut timelines: Vec<Timeline> = Vec::new();
         for (index, name) in raw.timelines.iter().enumerate() {
             let path = format!("timelines[{index}]");
-            let timeline = Timeline::parse(name).map_err(|reason| wrong(&path, &reason))?;
+            let timeline = Timeline::parse(name).map_err(|reason| BuildError::setting(&path, &reason))?;
             if timelines.contains(&timeline) {
-                return Err(wrong(&path, &format!("`{name}` is there twice")));
+                return Err(BuildError::setting(&path, &format!("`{name}` is there twice")));
             }
             timelines.push(timeline);
         }
         let at_most = |path: &str, number: usize| {
             let limit = format!("{number} is too many; at most {MAX_STATUSES}");
-            if number > MAX_STATUSES { Err(wrong(path, &limit)) } else { Ok(number) }
+            if number > MAX_STATUSES { Err(BuildError::setting(path, &limit)) } else { Ok(number) }
         };
         Ok(Self {
             server: raw.server.as_deref().map(server).transpose()?,
@@ -210,9 +213,13 @@ impl Timeline {
 
 fn server(text: &str) -> Result<Url, BuildError> {
     let address = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&address).map_err(|error| wrong("server", &format!("`{text}` is no address: {error}")))?;
+    let url = Url::parse(&address)
+        .map_err(|error| BuildError::setting("server", &format!("`{text}` is no address: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !matches!(url.path(), "" | "/") {
-        return Err(wrong("server", &format!("`{text}` is no server: give its name, for example `mastodon.social`")));
+        return Err(BuildError::setting(
+            "server",
+            &format!("`{text}` is no server: give its name, for example `mastodon.social`"),
+        ));
     }
     Ok(url)
 }
@@ -221,11 +228,7 @@ fn duration(path: &str, text: &str) -> Result<Duration, BuildError> {
     let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     match duration {
         Some(duration) if duration >= SHORTEST => Ok(duration),
-        Some(duration) => Err(wrong(path, &format!("{duration:?} is too often; at least {SHORTEST:?}"))),
-        None => Err(wrong(path, &format!("`{text}` is no duration; write `5m` or `1h 30m`"))),
+        Some(duration) => Err(BuildError::setting(path, &format!("{duration:?} is too often; at least {SHORTEST:?}"))),
+        None => Err(BuildError::setting(path, &format!("`{text}` is no duration; write `5m` or `1h 30m`"))),
     }
-}
-
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::event::{Event, Meaning};
 use super::parse::Reading;
-use super::settings::{Settings, wrong};
+use super::settings::Settings;
 use crate::contract::BuildError;
 use crate::message::Message;
 use crate::registry::Parsed;
@@ -17,7 +17,7 @@ use crate::registry::Parsed;
 pub(super) fn parse(settings: toml::Table, source: &str, payload: &[u8]) -> Result<Parsed, BuildError> {
     Settings::for_payload(settings)?;
     let answer: Value = serde_json::from_slice(payload)
-        .map_err(|error| wrong("payload", &format!("is no JSON: wrong at line {}", error.line())))?;
+        .map_err(|error| BuildError::setting("payload", &format!("is no JSON: wrong at line {}", error.line())))?;
     let mut parsed = Parsed::default();
     if let Some(rooms) = answer.pointer("/rooms/join").and_then(Value::as_object) {
         for (id, room) in rooms {
@@ -33,7 +33,7 @@ pub(super) fn parse(settings: toml::Table, source: &str, payload: &[u8]) -> Resu
             let list = ["chunk", "messages", "events"].iter().find_map(|name| fields.get(*name)?.as_array());
             list.map_or(std::slice::from_ref(&answer), Vec::as_slice)
         }
-        _ => return Err(wrong("payload", "is no event of a Matrix room")),
+        _ => return Err(BuildError::setting("payload", "is no event of a Matrix room")),
     };
     read(events, room, source, &mut parsed);
     Ok(parsed)

@@ -74,37 +74,50 @@ impl Settings {
     pub(super) fn new(table: toml::Table) -> Result<Self, BuildError> {
         let raw: Raw = read(table)?;
         let server = raw.server.as_deref().ok_or_else(|| {
-            wrong("server", "is missing: the address of the user's homeserver, for example `https://matrix.org`")
+            BuildError::setting(
+                "server",
+                "is missing: the address of the user's homeserver, for example `https://matrix.org`",
+            )
         })?;
         if raw.rooms.is_empty() {
-            return Err(wrong("rooms", "is empty; rooms are given as `#alias:server` or `!id:server`"));
+            return Err(BuildError::setting("rooms", "is empty; rooms are given as `#alias:server` or `!id:server`"));
         }
         if raw.rooms.len() > MAX_ROOMS {
-            return Err(wrong("rooms", &format!("are too many: at most {MAX_ROOMS} in a source")));
+            return Err(BuildError::setting("rooms", &format!("are too many: at most {MAX_ROOMS} in a source")));
         }
         for (index, room) in raw.rooms.iter().enumerate() {
             let path = format!("rooms[{index}]");
             // The ids of rooms have no server since version 12.
             let is_room = room.starts_with('!') || (room.starts_with('#') && room.contains(':'));
             if !is_room || room.len() < 3 || room.contains(char::is_whitespace) {
-                return Err(wrong(&path, &format!("`{room}` is no room: write `#alias:server` or `!id:server`")));
+                return Err(BuildError::setting(
+                    &path,
+                    &format!("`{room}` is no room: write `#alias:server` or `!id:server`"),
+                ));
             }
             if raw.rooms.iter().take(index).any(|earlier| earlier == room) {
-                return Err(wrong(&path, &format!("`{room}` is there twice")));
+                return Err(BuildError::setting(&path, &format!("`{room}` is there twice")));
             }
         }
         let login = match (raw.token, raw.user, raw.password) {
             (Some(token), None, None) => Login::Token(token),
             (None, Some(user), Some(password)) => Login::Password { user, password },
             (None, None, None) => {
-                return Err(wrong("token", "is missing: an access token, or `user` and `password` instead"));
+                return Err(BuildError::setting(
+                    "token",
+                    "is missing: an access token, or `user` and `password` instead",
+                ));
             }
-            (None, ..) => return Err(wrong("user", "and `password` go together: one of them is missing")),
-            (Some(_), ..) => return Err(wrong("token", "is there, so `user` and `password` have no use")),
+            (None, ..) => {
+                return Err(BuildError::setting("user", "and `password` go together: one of them is missing"));
+            }
+            (Some(_), ..) => {
+                return Err(BuildError::setting("token", "is there, so `user` and `password` have no use"));
+            }
         };
         let backfill = raw.backfill;
         if backfill > MAX_BACKFILL {
-            return Err(wrong("backfill", &format!("{backfill} is too many; at most {MAX_BACKFILL}")));
+            return Err(BuildError::setting("backfill", &format!("{backfill} is too many; at most {MAX_BACKFILL}")));
         }
         Ok(Self { server: address(server)?, rooms: raw.rooms, login, backfill })
     }
@@ -112,13 +125,13 @@ impl Settings {
 
 fn address(text: &str) -> Result<Url, BuildError> {
     let address = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&address).map_err(|error| wrong("server", &format!("`{text}` is no address: {error}")))?;
+    let url = Url::parse(&address)
+        .map_err(|error| BuildError::setting("server", &format!("`{text}` is no address: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !matches!(url.path(), "" | "/") {
-        return Err(wrong("server", &format!("`{text}` is no server: give its address, as `https://matrix.org`")));
+        return Err(BuildError::setting(
+            "server",
+            &format!("`{text}` is no server: give its address, as `https://matrix.org`"),
+        ));
     }
     Ok(url)
-}
-
-pub(super) fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
 }

@@ -87,16 +87,17 @@ impl Default for Settings {
     }
 }
 
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
-}
-
 impl Settings {
     fn server(&self) -> Result<Url, BuildError> {
         let text = &self.server;
-        let url = Url::parse(text).map_err(|error| wrong("server", &format!("`{text}` is no address: {error}")))?;
+        let url = Url::parse(text)
+            .map_err(|error| BuildError::setting("server", &format!("`{text}` is no address: {error}")))?;
         let is_server = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
-        if is_server { Ok(url) } else { Err(wrong("server", &format!("`{text}` is no address of an HTTP server"))) }
+        if is_server {
+            Ok(url)
+        } else {
+            Err(BuildError::setting("server", &format!("`{text}` is no address of an HTTP server")))
+        }
     }
 
     /// The bot's user id, with which its token begins; `None` where the token has another form.
@@ -113,9 +114,10 @@ fn build(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connecto
     let position = Position::read(context.cursor.as_ref())?;
     let form = "is no token of a bot, which looks like `123456:ABC-DEF`";
     let bot = settings.bot();
-    let missing = || wrong("token", "is missing: @BotFather gives one, write it as `env:NAME` or `file:PATH`");
+    let missing =
+        || BuildError::setting("token", "is missing: @BotFather gives one, write it as `env:NAME` or `file:PATH`");
     let token = settings.token.ok_or_else(missing)?;
-    let bot = bot.ok_or_else(|| wrong("token", form))?;
+    let bot = bot.ok_or_else(|| BuildError::setting("token", form))?;
     let api = Api::new(context.http.clone(), &server, token, &bot);
     Ok(Box::new(TelegramConnector { source: context.source.to_owned(), bot, api, position, recent: Recent::default() }))
 }
@@ -124,22 +126,22 @@ fn build(settings: toml::Table, context: Context<'_>) -> Result<Box<dyn Connecto
 fn parse_payload(settings: toml::Table, source: &str, payload: &[u8]) -> Result<Parsed, BuildError> {
     let settings: Settings = crate::settings::read(settings)?;
     let answer: Value = serde_json::from_slice(payload)
-        .map_err(|error| wrong("payload", &format!("is no JSON: wrong at line {}", error.line())))?;
+        .map_err(|error| BuildError::setting("payload", &format!("is no JSON: wrong at line {}", error.line())))?;
     let updates = match answer {
         Value::Array(updates) => updates,
         Value::Object(mut answer) => match answer.remove("result") {
             Some(Value::Array(updates)) => updates,
-            Some(_) => return Err(wrong("payload", "is no list of updates")),
+            Some(_) => return Err(BuildError::setting("payload", "is no list of updates")),
             None => vec![Value::Object(answer)],
         },
-        _ => return Err(wrong("payload", "is no update of the Bot API")),
+        _ => return Err(BuildError::setting("payload", "is no update of the Bot API")),
     };
     let bot = settings.bot();
     let reading = Reading { source, bot: bot.as_deref().unwrap_or_default(), observed_at: Timestamp::now() };
     let mut parsed = Parsed::default();
     let mut recent = Recent::default();
     for update in &updates {
-        let item = item(update).ok_or_else(|| wrong("payload", "an update has no `update_id`"))?;
+        let item = item(update).ok_or_else(|| BuildError::setting("payload", "an update has no `update_id`"))?;
         match understand(item, &reading, &mut recent) {
             Ok(message) => parsed.messages.extend(message),
             Err(poison) => parsed.poison.push(poison),

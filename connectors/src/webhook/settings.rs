@@ -56,8 +56,8 @@ impl Settings {
     pub(super) fn new(table: toml::Table, source: &str) -> Result<Self, BuildError> {
         let raw: Raw = read(table)?;
         let missing = "is missing: what the sender signs with, as `env:NAME` or `file:PATH`";
-        let secret = raw.secret.as_ref().ok_or_else(|| wrong("secret", missing))?;
-        let verifier = Verifier::new(raw.signature, secret).map_err(|reason| wrong("secret", &reason))?;
+        let secret = raw.secret.as_ref().ok_or_else(|| BuildError::setting("secret", missing))?;
+        let verifier = Verifier::new(raw.signature, secret).map_err(|reason| BuildError::setting("secret", &reason))?;
         Ok(Self { verifier, reading: Reading::new(&raw, source)? })
     }
 }
@@ -71,14 +71,14 @@ impl Reading {
     fn new(raw: &Raw, source: &str) -> Result<Self, BuildError> {
         let records = raw.records.as_deref().map(steps).unwrap_or_default();
         if raw.records.is_some() && records.iter().any(String::is_empty) {
-            return Err(wrong("records", "takes the keys on the way to an array, with dots between: `data.items`"));
+            return Err(BuildError::setting(
+                "records",
+                "takes the keys on the way to an array, with dots between: `data.items`",
+            ));
         }
         let channel = super::CHANNEL.name;
-        let mapping = Mapping::of_json(&raw.fields, &raw.set, raw.time_format.as_deref(), channel, source)?;
+        let mapping =
+            Mapping::new(&raw.fields, &raw.set, raw.time_format.as_deref(), channel, source)?.for_json(&raw.set)?;
         Ok(Self { source: source.to_owned(), records, mapping })
     }
-}
-
-fn wrong(path: &str, reason: &str) -> BuildError {
-    BuildError::Setting { path: path.to_owned(), reason: reason.to_owned() }
 }
