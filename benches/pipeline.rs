@@ -192,6 +192,8 @@ async fn insert(store: Store, scorer: Arc<Scorer>, records: Vec<Delivered>) -> (
         language: "und",
         language_confidence: 0.0,
         sentiment: Sentiment { label: Label::Unsure, score: 0.0, confidence: 0.0 },
+        intents: Vec::new(),
+        fingerprint: None,
         influence: Influence { score: 0.0, reach: 0.0, resonance: 0.0 },
     };
     let bare = move || -> Vec<Scored> {

@@ -26,7 +26,7 @@ use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::supervise::{Board, Supervisor, Task, TaskError, TaskState};
-use crate::{ledger, web};
+use crate::{ledger, stories, web};
 
 /// How long tasks may take to finish what they have in hand after a stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -336,6 +336,14 @@ impl App {
         });
         self.pipeline = Some(pipeline.clone());
         let (log, store) = (pipeline.log.clone(), pipeline.store.clone());
+        let told = store.clone();
+        self.supervisor.spawn("stories", move |stop| {
+            let store = told.clone();
+            async move {
+                migrate(&store).await?;
+                stories::run(store, stop).await
+            }
+        });
         self.supervisor.spawn("pipeline", move |stop| {
             let pipeline = pipeline.clone();
             async move {

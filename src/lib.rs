@@ -25,6 +25,7 @@ pub mod query;
 pub mod report;
 pub mod score;
 pub mod store;
+pub mod stories;
 pub mod supervise;
 pub mod telemetry;
 pub mod views;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::eventlog::Record;
 use crate::query::Match;
-use crate::score::{Score, Scorer, influence};
+use crate::score::{Intent, Score, Scorer, influence, intent};
 use crate::store::rows::{MentionRow, revision};
 
 /// Scoring pass of the first tier; a later tier's rows carry a higher one and replace these.
@@ -57,6 +57,7 @@ struct Published<'a> {
     sentiment: &'a str,
     sentiment_score: f32,
     sentiment_confidence: f32,
+    intents: &'a [Intent],
     influence: f32,
     scored_at: Timestamp,
     message: &'a Message,
@@ -135,6 +136,9 @@ impl Scored {
             sentiment_score: score.sentiment.score,
             sentiment_confidence: score.sentiment.confidence,
             sentiment_model: scorer.model_name(),
+            intents: score.intents.iter().map(|intent| intent.as_str()).collect(),
+            intent_version: intent::VERSION,
+            fingerprint: score.fingerprint.as_ref().map_or(&[], |fingerprint| &fingerprint.0),
             influence: score.influence.score,
             influence_reach: score.influence.reach,
             influence_resonance: score.influence.resonance,
@@ -156,6 +160,7 @@ impl Scored {
                 sentiment: self.score.sentiment.label.as_str(),
                 sentiment_score: self.score.sentiment.score,
                 sentiment_confidence: self.score.sentiment.confidence,
+                intents: &self.score.intents,
                 influence: self.score.influence.score,
                 scored_at: self.at,
                 message: &self.message,

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hearken::score::eval::{EvalSource, evaluate};
-use hearken::score::train::{TrainOptions, train};
-use hearken::score::{Label, MAX_CHARS, Model, Scorer, Sentiment};
+use hearken::score::train::{TrainOptions, adapt, train};
+use hearken::score::{Label, Labelled, MAX_CHARS, Model, Scorer, Sentiment};
 use hearken_connectors::Message;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -365,6 +365,34 @@ fn training_gives_the_same_bytes_and_a_model_that_works() {
     let classes: Vec<_> = figures.sets.iter().map(|set| (set.name.as_str(), set.classes)).collect();
     assert_eq!(classes, [("en_days", 3), ("tr_days", 2)]);
     assert!(figures.macro_recall_two.unwrap() > 0.9);
+}
+
+#[test]
+fn a_model_that_goes_on_learns_and_forgets_nothing() {
+    let small = || Model::from_bytes(small_model()).unwrap();
+    let correction = |number| Labelled {
+        language: "en".to_owned(),
+        label: "positive".to_owned(),
+        text: format!("day {number}: this slaps, no cap"),
+    };
+    let options = TrainOptions {
+        corrections: (0..30).map(correction).collect(),
+        name: "ours-1".to_owned(),
+        ..TrainOptions::default()
+    };
+    let adapted = || adapt(small(), &options, &mut |_| {}).unwrap();
+    assert!(adapted().to_bytes().unwrap() == adapted().to_bytes().unwrap(), "two trainings on the same texts differ");
+    let (before, after) = (Scorer::new(small()), Scorer::new(adapted()));
+    assert_eq!(after.model_name(), "ours-1");
+    let slang = |scorer: &Scorer| scorer.score_text("it slaps, no cap").1.score;
+    assert!(slang(&after) > slang(&before) + 0.2);
+    assert!(after.score_text("an awful evening").1.score < -0.2);
+    assert!(after.score_text("kötü bir film").1.score < -0.2);
+
+    let wrong = Labelled { label: "sarcastic".to_owned(), ..correction(1) };
+    let wrong = TrainOptions { corrections: vec![wrong], ..TrainOptions::default() };
+    let error = adapt(small(), &wrong, &mut |_| {}).err().unwrap();
+    assert!(error.to_string().contains("sarcastic"), "{error}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::views::management::unanswered;
 use crate::views::mapping::{self, Interaction, Rank, TopAuthor};
 use crate::views::measurement::{self, BrandFigures, FORMULAS};
 use crate::views::middleware::{self, CoverageGap, Poll, Refused, Source};
-use crate::views::monitoring::{self, By, Latest, Step, Totals, Trend, Volume};
+use crate::views::monitoring::{self, By, Latest, Step, Story, Totals, Trend, Volume};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -104,6 +104,22 @@ pub(super) async fn trends(
     let (filter, (trend, LimitQuery { limit })) = query;
     let since = trend.since.ok_or_else(|| Problem::bad_parameter("since", "it is missing"))?;
     let items = monitoring::trending(&api.store, &caller.narrow(filter.into())?, since, limit).await?;
+    Ok(Json(List { items }))
+}
+
+/// What is told again and again
+///
+/// Stories: messages with nearly the same text. Those of which most messages pass the filter come first; what a story
+/// holds is found by `/mentions?story=`.
+#[utoipa::path(get, path = "/stories", tag = query::MONITORING, params(FilterQuery, LimitQuery),
+    responses((status = 200, description = "The stories", body = List<Story>)))]
+pub(super) async fn stories(
+    State(api): State<Api>,
+    caller: Caller,
+    Checked(query): Checked<(FilterQuery, LimitQuery)>,
+) -> Answer<List<Story>> {
+    let (filter, LimitQuery { limit }) = query;
+    let items = monitoring::stories(&api.store, &caller.narrow(filter.into())?, limit).await?;
     Ok(Json(List { items }))
 }
 

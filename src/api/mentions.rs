@@ -102,6 +102,31 @@ pub(super) enum Direction {
 
 const DIRECTIONS: [(&str, &str); 2] = [("inbound", "inbound"), ("outbound", "outbound")];
 
+/// What an author wants.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "its variants are read out of the OpenAPI document")]
+pub(super) enum Intent {
+    /// To have something put right.
+    Complaint,
+    /// An answer, or help.
+    Question,
+    /// To thank or to commend.
+    Praise,
+    /// To buy, or advice on what to buy.
+    Purchase,
+    /// To sell, or to be clicked on.
+    Spam,
+}
+
+const INTENTS: [(&str, &str); 5] = [
+    ("complaint", "complaint"),
+    ("question", "question"),
+    ("praise", "praise"),
+    ("purchase", "purchase"),
+    ("spam", "spam"),
+];
+
 /// What is looked for, beside brand, channel, language and time.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -132,6 +157,11 @@ pub(super) struct MentionQuery {
     direction: Option<&'static str>,
     /// Only noise (automatic and bulk mail), or all but noise; both unless said otherwise.
     noise: Option<bool>,
+    /// What the author wants; may be repeated.
+    #[param(required = false, value_type = Vec<Intent>, inline, max_items = 20)]
+    intent: Vec<&'static str>,
+    /// Id of a story, as `/stories` gives it.
+    story: Option<Uuid>,
 }
 
 impl Query for MentionQuery {
@@ -146,6 +176,8 @@ impl Query for MentionQuery {
             kind: params.choices("kind", &KINDS),
             direction: params.choice("direction", &DIRECTIONS),
             noise: params.choice("noise", &[("true", true), ("false", false)]),
+            intent: params.choices("intent", &INTENTS),
+            story: params.parsed("story", "the id of a story, a UUID"),
         }
     }
 }
@@ -163,6 +195,8 @@ impl MentionQuery {
             kinds: self.kind.into_iter().map(str::to_owned).collect(),
             direction: self.direction,
             noise: self.noise,
+            intents: self.intent.into_iter().map(str::to_owned).collect(),
+            story: self.story,
         }
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         .routes(routes!(figures::totals))
         .routes(routes!(figures::volume))
         .routes(routes!(figures::trends))
+        .routes(routes!(figures::stories))
         .routes(routes!(figures::authors))
         .routes(routes!(figures::interactions))
         .routes(routes!(figures::waiting))

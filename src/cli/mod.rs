@@ -130,7 +130,7 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Config(config) => config.run(),
         Command::Parse(parse) => parse.run().await,
         Command::Score(score) => score.run(),
-        Command::Train(train) => train.run(&session),
+        Command::Train(train) => train.run(&session).await,
         Command::Eval(eval) => eval.run(&session),
         Command::Replay(replay) => replay.run(&session).await,
         Command::Report(report) => report.run(&session).await,

@@ -9,7 +9,9 @@ use crate::views::management::unanswered;
 use crate::views::mapping::{Rank, TopAuthor, top_authors};
 use crate::views::measurement::{BrandFigures, FORMULAS, brands};
 use crate::views::middleware::{CoverageGap, Refused, Source, gaps, refused, sources};
-use crate::views::monitoring::{By, Latest, Step, Totals, Trend, Volume, latest, totals, trending, volume};
+use crate::views::monitoring::{
+    By, Latest, Step, Story, Totals, Trend, Volume, latest, stories, totals, trending, volume,
+};
 
 pub mod table;
 mod text;
@@ -42,6 +44,8 @@ pub struct Report {
     pub trending_since: Option<Timestamp>,
     /// Monitoring: terms, hashtags and emoji said more often than before.
     pub trending: Vec<Trend>,
+    /// Monitoring: what was told most often in nearly the same words.
+    pub stories: Vec<Story>,
     /// Monitoring: the newest mentions.
     pub latest: Vec<Latest>,
     /// Mapping: authors by influence.
@@ -77,6 +81,7 @@ pub async fn report(store: &Store, filter: &Filter) -> Result<Report, StoreError
         languages: volume(store, filter, step, By::Language).await?,
         trending_since,
         trending,
+        stories: stories(store, filter, LINES).await?,
         latest: latest(store, filter, LINES).await?,
         authors: top_authors(store, filter, Rank::Influence, LINES).await?,
         unanswered: unanswered(store, filter, LINES).await?,

@@ -163,8 +163,34 @@ impl Page<'_> {
         body.push('\n');
         body.push_str(&self.trending());
         body.push('\n');
+        if !report.stories.is_empty() {
+            body.push_str(&self.stories());
+            body.push('\n');
+        }
         body.push_str(&self.mentions("latest", &report.latest));
         self.section("Monitoring", "what is said", &body)
+    }
+
+    fn stories(&self) -> String {
+        let mut table = Table::new(&[
+            ("stories", Left),
+            ("messages", Right),
+            ("authors", Right),
+            ("neg", Right),
+            ("pos", Right),
+            ("last told", Left),
+        ]);
+        for story in &self.report.stories {
+            table.row(vec![
+                Cell::new(line(&story.told_first, 52), Ink::Bold),
+                count(story.messages).into(),
+                count(story.authors).into(),
+                count(story.negative).into(),
+                count(story.positive).into(),
+                Cell::new(minute(story.last_at), Ink::Faint),
+            ]);
+        }
+        table.render(self.colour)
     }
 
     fn curves(&self) -> String {

@@ -1,5 +1,6 @@
 //! Labelled texts from files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -25,6 +26,17 @@ pub(crate) struct Row {
     pub(crate) text: String,
 }
 
+/// A text with what a person says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// BCP 47 primary tag.
+    pub language: String,
+    /// `negative`, `neutral` or `positive`.
+    pub label: String,
+    /// The text.
+    pub text: String,
+}
+
 /// A labelled collection in one language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Set {
@@ -39,6 +51,12 @@ pub(crate) struct Set {
 }
 
 impl Set {
+    /// Takes one row in ten out of those to learn from.
+    fn hold_out(&mut self) {
+        let held_out = |row: &mut Row| text_hash(&row.text).is_multiple_of(HELD_OUT);
+        self.dev = self.train.extract_if(.., held_out).collect();
+    }
+
     /// Nobody was asked for neutral texts: the model is not asked for the difference either.
     pub(crate) fn is_two_class(&self) -> bool {
         is_two_class(self.train.iter().chain(&self.dev))
@@ -110,17 +128,31 @@ pub(crate) fn load_sets(paths: &[PathBuf]) -> Result<Vec<Set>, DataError> {
             if is_dev { &mut set.dev } else { &mut set.train }.extend(rows);
         }
     }
-    for set in &mut sets {
-        if set.dev.is_empty() {
-            let held_out = |row: &mut Row| text_hash(&row.text).is_multiple_of(HELD_OUT);
-            set.dev = set.train.extract_if(.., held_out).collect();
-        }
-    }
+    sets.iter_mut().filter(|set| set.dev.is_empty()).for_each(Set::hold_out);
     sets.sort_by(|a, b| a.name.cmp(&b.name));
     match sets.is_empty() {
         true => Err(DataError::Empty { reason: format!("no NAME{TRAIN_SUFFIX} file in {paths:?}") }),
         false => Ok(sets),
     }
+}
+
+/// A set `LANGUAGE_corrections` for each language, by language.
+pub(crate) fn correction_sets(corrections: &[Labelled]) -> Result<Vec<Set>, DataError> {
+    let mut sets: BTreeMap<String, Set> = BTreeMap::new();
+    for Labelled { language, label, text } in corrections {
+        let class = parse_label(label).ok_or_else(|| DataError::Empty { reason: unknown_label(label) })?;
+        let name = format!("{language}_corrections");
+        let set = sets.entry(name.clone()).or_insert_with(|| Set {
+            language: language_of(&name),
+            name,
+            train: Vec::new(),
+            dev: Vec::new(),
+        });
+        set.train.push(Row { class, text: text.clone() });
+    }
+    let mut sets: Vec<Set> = sets.into_values().collect();
+    sets.iter_mut().for_each(Set::hold_out);
+    Ok(sets)
 }
 
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::dataset::{self, DataError, NEGATIVE, NEUTRAL, POSITIVE, Row};
+use super::dataset::{self, DataError, Labelled, NEGATIVE, NEUTRAL, POSITIVE, Row};
 use super::model::{CLASSES, Model};
 
 /// What to measure on.
@@ -22,6 +22,8 @@ pub enum EvalSource {
     /// `NAME.train.tsv` and `NAME.dev.tsv` files, or directories of them: their held-out rows, which
     /// are the dev file or, where there is none, the tenth that training holds out.
     HeldOut(Vec<PathBuf>),
+    /// What people said where a model was wrong: the tenth that training holds out.
+    Corrections(Vec<Labelled>),
     /// Every line of one `label TAB text` file.
     Tsv(PathBuf),
     /// Every line of a file of JSON objects.
@@ -131,6 +133,9 @@ fn load(sources: &[EvalSource]) -> Result<Vec<(String, Vec<Row>)>, DataError> {
         match source {
             EvalSource::HeldOut(paths) => {
                 sets.extend(dataset::load_sets(paths)?.into_iter().map(|set| (set.name, set.dev)));
+            }
+            EvalSource::Corrections(corrections) => {
+                sets.extend(dataset::correction_sets(corrections)?.into_iter().map(|set| (set.name, set.dev)));
             }
             EvalSource::Tsv(path) => sets.push((name_of(path), dataset::read_tsv(path)?)),
             EvalSource::Jsonl { path, text, label } => {

@@ -1,4 +1,5 @@
-//! Scores: what language a message is in, how its author feels, how far the voice carries.
+//! Scores: what language a message is in, how its author feels and what they want, how far the voice carries, and which
+//! other texts say nearly the same.
 //!
 //! Pure functions: the same message gives the same scores on every machine.
 
@@ -7,7 +8,9 @@ mod dataset;
 pub mod eval;
 mod explain;
 mod features;
+pub mod fingerprint;
 pub mod influence;
+pub mod intent;
 mod language;
 mod lexicon;
 mod math;
@@ -20,8 +23,10 @@ use std::path::Path;
 
 use hearken_connectors::Message;
 
-pub use dataset::DataError;
+pub use dataset::{DataError, Labelled};
 pub use explain::{Explanation, Weight};
+pub use fingerprint::Fingerprint;
+pub use intent::Intent;
 pub use language::Language;
 pub use model::{Model, ModelError, Prediction};
 pub use normalise::MAX_CHARS;
@@ -35,6 +40,10 @@ pub struct Score {
     pub language_confidence: f32,
     /// How the author feels.
     pub sentiment: Sentiment,
+    /// What the author wants.
+    pub intents: Vec<Intent>,
+    /// To find texts that say nearly the same; `None` where too little is said.
+    pub fingerprint: Option<Fingerprint>,
     /// How far the author's voice carries.
     pub influence: Influence,
 }
@@ -99,9 +108,9 @@ pub struct Influence {
     pub resonance: f32,
 }
 
-/// The first tier: language, linear sentiment, influence.
+/// The first tier: language, linear sentiment, intents, influence.
 ///
-/// Shared between threads as it is; scoring takes `&self`, locks nothing and allocates nothing.
+/// Shared between threads as it is; scoring takes `&self` and locks nothing.
 pub struct Scorer {
     model: Model,
 }
@@ -135,13 +144,24 @@ impl Scorer {
 
     /// Scores one message: its title and text as one, with the source's language as a hint.
     pub fn score(&self, message: &Message) -> Score {
-        let prediction = self.model.predict(&[&message.title, &message.text], message.language.as_deref());
+        let parts: [&str; 2] = [&message.title, &message.text];
+        let (prediction, (intents, fingerprint)) =
+            self.model.predict_and(&parts, message.language.as_deref(), |text, prediction| {
+                (intent::intents(text, prediction), Fingerprint::of(text))
+            });
         Score {
             language: prediction.language.tag,
             language_confidence: prediction.language.confidence,
             sentiment: prediction.into(),
+            intents,
+            fingerprint,
             influence: influence::influence(message),
         }
+    }
+
+    /// What the author of a text wants.
+    pub fn intents(&self, text: &str) -> Vec<Intent> {
+        self.model.predict_and(&[text], None, intent::intents).1
     }
 
     /// Scores a text that belongs to no message: its language and its sentiment.

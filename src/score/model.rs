@@ -138,12 +138,23 @@ impl Model {
     /// Says what language a text is in and how its author feels. `parts` are read one after the
     /// other (title, text); `hint` is the language that the source claims.
     pub fn predict(&self, parts: &[&str], hint: Option<&str>) -> Prediction {
+        self.predict_and(parts, hint, |_, _| ()).0
+    }
+
+    /// The same, and what else is made of the normalised text.
+    pub(crate) fn predict_and<T>(
+        &self,
+        parts: &[&str],
+        hint: Option<&str>,
+        also: impl FnOnce(&Text, &Prediction) -> T,
+    ) -> (Prediction, T) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.text.clear();
             for part in parts {
                 scratch.text.push(part);
             }
-            self.predict_scratch(scratch, hint.and_then(language::primary))
+            let prediction = self.predict_scratch(scratch, hint.and_then(language::primary));
+            (prediction, also(&scratch.text, &prediction))
         })
     }
 

@@ -3,13 +3,16 @@
 //! Softmax regression on hashed features, by stochastic gradient steps with AdaGrad. Rows of a set
 //! are weighed so that its classes count equally, times (rows / 2000)^-0.3, so that a large set does
 //! not drown a small one. A set without neutral texts trains the difference of the polarities only.
+//! A training can also go on from a model, which keeps its languages, lexicon and calibration: so does one that has
+//! nothing but corrections to learn from.
+//!
 //! The order of rows comes from a fixed seed and all arithmetic is IEEE 754's own: the same files
 //! give the same model, bit for bit.
 
 use std::path::PathBuf;
 
 use super::chars::Script;
-use super::dataset::{self, DataError, NEUTRAL, Row, Set};
+use super::dataset::{self, DataError, Labelled, NEUTRAL, Row, Set};
 use super::features::{self, Features};
 use super::language::{self, LANES, LanguageTable, MAX_FEATURES};
 use super::lexicon::Lexicon;
@@ -30,11 +33,25 @@ pub struct TrainOptions {
     pub languages: Option<PathBuf>,
     /// The model's name and version.
     pub name: String,
+    /// What people said where a model was wrong; they are sets of their own, one for each language.
+    pub corrections: Vec<Labelled>,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { sets: Vec::new(), lexicon: None, languages: None, name: "linear-1".to_owned() }
+        Self { sets: Vec::new(), lexicon: None, languages: None, name: "linear-1".to_owned(), corrections: Vec::new() }
+    }
+}
+
+impl TrainOptions {
+    fn load_sets(&self) -> Result<Vec<Set>, DataError> {
+        let corrections = dataset::correction_sets(&self.corrections)?;
+        let files = if self.sets.is_empty() { Vec::new() } else { dataset::load_sets(&self.sets)? };
+        let sets: Vec<Set> = files.into_iter().chain(corrections).collect();
+        match sets.is_empty() {
+            true => Err(DataError::Empty { reason: "there is nothing to learn from".to_owned() }),
+            false => Ok(sets),
+        }
     }
 }
 
@@ -78,6 +95,9 @@ const LANGUAGE_BITS: u32 = 13;
 const LEARNING_RATE: f32 = 0.1;
 /// AdaGrad's sum of squares begins here, which bounds the first steps.
 const FIRST_SQUARES: f32 = 1e-3;
+/// The same where a training goes on from a model: smaller steps, because its weights have already been learnt from
+/// many texts.
+const LATER_SQUARES: f32 = 1e-2;
 const BIAS_RATE: f32 = 0.001;
 const SEED: u64 = 88_172_645_463_325_252;
 /// Progress is told each time so many rows are done.
@@ -92,7 +112,7 @@ const UNSURE_BELOW: f32 = 0.45;
 
 /// Learns a model. `progress` is called now and then, always from the calling thread.
 pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Result<Model, TrainError> {
-    let sets = dataset::load_sets(&options.sets)?;
+    let sets = options.load_sets()?;
     let lexicon = match &options.lexicon {
         Some(path) => Lexicon::parse_with_emoticons(&dataset::read_text(path)?)
             .map_err(|error| TrainError::Lexicon { path: path.clone(), reason: error.to_string() })?,
@@ -109,7 +129,7 @@ pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Resu
     }
     let (sentiment, language) = std::thread::scope(|scope| {
         let language = scope.spawn(|| train_language(languages, &lexicon));
-        let sentiment = train_sentiment(&sets, &lexicon, progress);
+        let sentiment = train_sentiment(&sets, &lexicon, None, progress);
         let language = language.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (sentiment, language)
     });
@@ -126,6 +146,14 @@ pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Resu
     calibrate_language(&mut model, &sets);
     calibrate_sentiment(&mut model, &sets);
     Ok(model)
+}
+
+/// Goes on from a model: learns what the sets and corrections say without forgetting the rest. Of the options lexicon
+/// and languages are not used.
+pub fn adapt(base: Model, options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Result<Model, TrainError> {
+    let sets = options.load_sets()?;
+    let sentiment = train_sentiment(&sets, &base.lexicon, Some(&base.sentiment), progress);
+    Ok(Model { name: options.name.clone(), sentiment, ..base })
 }
 
 /// Memory for one text.
@@ -199,6 +227,17 @@ struct Weights<const N: usize> {
     squares: [f32; N],
 }
 
+impl Weights<CLASSES> {
+    /// Those of a model.
+    fn of(table: &SentimentTable) -> Vec<Self> {
+        let weights = |[negative, positive]: &[i8; 2]| Self {
+            values: [f32::from(*negative) * table.scale, 0.0, f32::from(*positive) * table.scale],
+            squares: [LATER_SQUARES; CLASSES],
+        };
+        table.rows.iter().map(weights).collect()
+    }
+}
+
 impl<const N: usize> Weights<N> {
     const NEW: Self = Self { values: [0.0; N], squares: [FIRST_SQUARES; N] };
 
@@ -211,15 +250,21 @@ impl<const N: usize> Weights<N> {
     }
 }
 
-fn train_sentiment(sets: &[Set], lexicon: &Lexicon, progress: &mut dyn FnMut(Progress)) -> SentimentTable {
+fn train_sentiment(
+    sets: &[Set],
+    lexicon: &Lexicon,
+    base: Option<&SentimentTable>,
+    progress: &mut dyn FnMut(Progress),
+) -> SentimentTable {
     let mut examples = examples(sets);
-    let mut table = vec![Weights::<CLASSES>::NEW; 1 << SENTIMENT_BITS];
-    let mut bias = [0.0; CLASSES];
+    let bits = base.map_or(SENTIMENT_BITS, |base| base.bits);
+    let mut table = base.map_or_else(|| vec![Weights::NEW; 1 << bits], Weights::of);
+    let mut bias = base.map_or([0.0; CLASSES], |base| [base.bias[0], 0.0, base.bias[1]]);
     let mut reader = Reader::default();
     let mut seed = SEED;
     let total = examples.len() * EPOCHS as usize;
     let mut done = 0;
-    let row_of = |hash: u32| (hash >> (32 - SENTIMENT_BITS)) as usize;
+    let row_of = |hash: u32| (hash >> (32 - bits)) as usize;
     for epoch in 0..EPOCHS {
         shuffle(&mut examples, &mut seed);
         let rate = learning_rate(epoch);
@@ -266,7 +311,7 @@ fn train_sentiment(sets: &[Set], lexicon: &Lexicon, progress: &mut dyn FnMut(Pro
         .collect();
     let scale = quantum(relative.iter().flatten().copied());
     SentimentTable {
-        bits: SENTIMENT_BITS,
+        bits,
         rows: relative.iter().map(|pair| pair.map(|weight| quantise(weight, scale))).collect(),
         scale,
         bias: [bias[0] - bias[NEUTRAL], bias[2] - bias[NEUTRAL]],

@@ -39,16 +39,18 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     3 "0003_views.sql",
     4 "0004_corrections.sql",
     5 "0005_tokens.sql",
+    6 "0006_intents_and_stories.sql",
 ];
 
 /// Tables that hold what was acknowledged.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "mention_revisions",
     "coverage_gap_revisions",
     "source_poll_revisions",
     "dead_letter_revisions",
     "sentiment_correction_revisions",
     "api_token_revisions",
+    "story_revisions",
 ];
 
 const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations {{on_cluster}} (\

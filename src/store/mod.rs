@@ -26,7 +26,7 @@ pub mod rows;
 pub use error::{Cause, StoreError};
 use migrate::Profile;
 use native::{Block, Columns};
-use rows::{CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, TokenRow};
+use rows::{CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, StoryRow, TokenRow};
 
 /// Rows of a block: enough to make columns worth while, few enough to stay in the processor's cache.
 const BLOCK_ROWS: usize = 4096;
@@ -145,6 +145,11 @@ impl Store {
     /// Writes dead letters; returns after the acknowledgement.
     pub async fn insert_dead_letters(&self, rows: &[DeadLetterRow<'_>]) -> Result<(), StoreError> {
         self.insert("writing dead letters", rows).await
+    }
+
+    /// Writes stories of messages; returns after the acknowledgement.
+    pub async fn insert_stories(&self, rows: &[StoryRow]) -> Result<(), StoreError> {
+        self.insert("writing stories", rows).await
     }
 
     /// Writes corrections of sentiments; returns after the acknowledgement.

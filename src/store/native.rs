@@ -88,14 +88,29 @@ impl<'r, T: Columns> Block<'r, T> {
     }
 
     /// Lists of texts.
-    pub(super) fn strings(&mut self, column: &'static str, value: impl Fn(&'r T) -> &'r [String]) {
+    pub(super) fn strings<S>(&mut self, column: &'static str, value: impl Fn(&'r T) -> &'r [S])
+    where
+        S: AsRef<str> + 'r,
+    {
         self.header(column, "Array(String)");
+        self.lengths(&value);
+        self.rows.iter().flat_map(value).for_each(|text| self.bytes(text.as_ref().as_bytes()));
+    }
+
+    /// Lists of small numbers.
+    pub(super) fn u16s(&mut self, column: &'static str, value: impl Fn(&'r T) -> &'r [u16]) {
+        self.header(column, "Array(UInt16)");
+        self.lengths(&value);
+        self.rows.iter().flat_map(value).for_each(|number| self.data.put_u16_le(*number));
+    }
+
+    /// Where each row's list ends.
+    fn lengths<I: 'r>(&mut self, value: impl Fn(&'r T) -> &'r [I]) {
         let mut total = 0;
-        for list in self.rows.iter().map(&value) {
+        for list in self.rows.iter().map(value) {
             total += list.len() as u64;
             self.data.put_u64_le(total);
         }
-        self.rows.iter().flat_map(value).for_each(|text| self.bytes(text.as_bytes()));
     }
 
     /// Truth values.

@@ -93,6 +93,12 @@ pub struct MentionRow<'a> {
     pub sentiment_confidence: f32,
     /// Model and version that spoke, for example `linear-1`.
     pub sentiment_model: &'a str,
+    /// What the author wants.
+    pub intents: Vec<&'a str>,
+    /// Version of the rules of `intents`.
+    pub intent_version: &'a str,
+    /// To find texts that say nearly the same; empty where too little is said.
+    pub fingerprint: &'a [u16],
     /// 0..=100.
     pub influence: f32,
     /// Term of influence, 0..=100.
@@ -154,6 +160,9 @@ impl Columns for MentionRow<'_> {
         block.f32("sentiment_score", |row| row.sentiment_score);
         block.f32("sentiment_confidence", |row| row.sentiment_confidence);
         block.name("sentiment_model", |row| row.sentiment_model);
+        block.strings("intents", |row| &row.intents);
+        block.name("intent_version", |row| row.intent_version);
+        block.u16s("fingerprint", |row| row.fingerprint);
         block.f32("influence", |row| row.influence);
         block.f32("influence_reach", |row| row.influence_reach);
         block.f32("influence_resonance", |row| row.influence_resonance);
@@ -330,5 +339,26 @@ impl Columns for TokenRow<'_> {
         block.millis("created_at", |row| row.created_at);
         block.optional_millis("expires_at", |row| row.expires_at);
         block.u8("revoked", |row| u8::from(row.revoked));
+    }
+}
+
+/// The story of a message. Table `story_revisions`; view `story_messages`.
+#[derive(Debug, Clone)]
+pub struct StoryRow {
+    /// The message.
+    pub message_id: Uuid,
+    /// The earliest message of its story; nil where it has none any more.
+    pub story: Uuid,
+    /// When this was found, Unix milliseconds; the latest wins.
+    pub found_at: i64,
+}
+
+impl Columns for StoryRow {
+    const TABLE: &'static str = "story_revisions";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.uuid("message_id", |row| row.message_id);
+        block.uuid("story", |row| row.story);
+        block.millis("found_at", |row| row.found_at);
     }
 }

@@ -37,6 +37,16 @@ pub struct Correction {
     pub corrected_at: Timestamp,
 }
 
+/// What a model can learn from: language, label and text of each message whose sentiment somebody gave, the last word
+/// counts. In order of the message ids, so that the same corrections give the same model.
+pub async fn labelled(store: &Store) -> Result<Vec<(String, String, String)>, StoreError> {
+    let sql = "SELECT toString(any(language)), toString(argMax(sentiment, assumeNotNull(mentions.corrected_at))) AS label, \
+                   any(trimLeft(concat(title, '\\n', text))) \
+               FROM mentions WHERE isNotNull(mentions.corrected_at) \
+               GROUP BY message_id HAVING label != 'unsure' ORDER BY message_id";
+    store.fetch("reading corrections", store.query(sql)).await
+}
+
 /// A place in the order of corrections: latest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {

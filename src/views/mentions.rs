@@ -97,6 +97,8 @@ pub struct Mention {
     pub sentiment_confidence: f32,
     /// Model and version.
     pub sentiment_model: String,
+    /// What the author wants: `complaint`, `question`, `praise`, `purchase`, `spam`; several, or none.
+    pub intents: Vec<String>,
     /// Name of the token with which the sentiment was corrected; `null` where nobody did.
     pub corrected_by: Option<String>,
     /// When it was corrected.
@@ -137,7 +139,7 @@ const COLUMNS: &str = "message_id AS id, toString(brand) AS brand, toString(chan
      in_reply_to, repost_of, conversation, likes, reposts, replies, quotes, views, rating, CAST(matched AS Array(String)) AS matched, \
      toString(language) AS language, language_confidence, toString(sentiment) AS sentiment, \
      toString(sentiment_by_model) AS sentiment_by_model, sentiment_score, sentiment_confidence, \
-     toString(sentiment_model) AS sentiment_model, corrected_by, \
+     toString(sentiment_model) AS sentiment_model, CAST(intents AS Array(String)) AS intents, corrected_by, \
      toUnixTimestamp64Milli(corrected_at) AS corrected_at, influence, influence_reach, influence_resonance, \
      toString(influence_version) AS influence_version, toUnixTimestamp64Milli(published_at) AS published_at, \
      toUnixTimestamp64Milli(observed_at) AS observed_at, toUnixTimestamp64Milli(scored_at) AS scored_at, \
@@ -166,6 +168,10 @@ pub struct Search {
     pub direction: Option<&'static str>,
     /// Only noise, or all but noise.
     pub noise: Option<bool>,
+    /// Names of intents, one of which the author has.
+    pub intents: Vec<String>,
+    /// The story that they belong to.
+    pub story: Option<Uuid>,
 }
 
 /// A place in the order of mentions: newest published first.
@@ -244,6 +250,10 @@ impl Search {
             self.text.as_ref().map(|_| TEXT),
             (!self.kinds.is_empty()).then_some(" AND kind IN {kinds:Array(String)}"),
             self.direction.map(|_| " AND direction = {direction:String}"),
+            (!self.intents.is_empty()).then_some(" AND hasAny(intents, {intents:Array(String)})"),
+            self.story.map(
+                |_| " AND message_id IN (SELECT message_id FROM story_messages WHERE story = toUUID({story:String}))",
+            ),
             self.noise.map(|is_noise| if is_noise { " AND noise != 'none'" } else { " AND noise = 'none'" }),
         ];
         self.filter.conditions() + &conditions.into_iter().flatten().collect::<String>()
@@ -256,6 +266,7 @@ impl Search {
             ("sentiments", &self.sentiments),
             ("authors", &self.authors),
             ("kinds", &self.kinds),
+            ("intents", &self.intents),
         ];
         for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
             query = query.param(name, values);
@@ -265,7 +276,9 @@ impl Search {
                 query = query.param(name, score);
             }
         }
-        for (name, text) in [("text", self.text.as_deref()), ("direction", self.direction)] {
+        let story = self.story.map(|story| story.to_string());
+        for (name, text) in [("text", self.text.as_deref()), ("direction", self.direction), ("story", story.as_deref())]
+        {
             if let Some(text) = text {
                 query = query.param(name, text);
             }

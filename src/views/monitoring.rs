@@ -4,6 +4,7 @@ use clickhouse::Row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Filter, millis, optional_millis};
 use crate::store::{Store, StoreError};
@@ -287,6 +288,55 @@ pub struct Latest {
     pub influence: f32,
     /// Why matched: clauses of the brand's query.
     pub matched: Vec<String>,
+}
+
+/// Something that was told more than once in nearly the same words: reposts, syndicated texts, light edits.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+pub struct Story {
+    /// Its id: that of its earliest message.
+    #[serde(deserialize_with = "clickhouse::serde::uuid::deserialize")]
+    pub id: Uuid,
+    /// The earliest text that passes the filter; its headline where it has one.
+    pub told_first: String,
+    /// Mentions.
+    pub mentions: u64,
+    /// Distinct messages.
+    pub messages: u64,
+    /// Distinct authors.
+    pub authors: u64,
+    /// Platforms, by name.
+    pub channels: Vec<String>,
+    /// Brands, by name.
+    pub brands: Vec<String>,
+    /// Of positive sentiment.
+    pub positive: u64,
+    /// Of negative sentiment.
+    pub negative: u64,
+    /// Publication of the first that passes the filter.
+    #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
+    pub first_at: Timestamp,
+    /// Publication of the last.
+    #[serde(deserialize_with = "millis")]
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+}
+
+/// The stories of which most messages pass the filter, two at least; equal ones latest first.
+pub async fn stories(store: &Store, filter: &Filter, limit: usize) -> Result<Vec<Story>, StoreError> {
+    let sql = format!(
+        "SELECT story AS id, argMin(if(title = '', text, title), (published_at, message_id)) AS told_first, \
+             count() AS mentions, uniqExact(mentions.message_id) AS messages, \
+             uniqExact(channel, if(author_id = '', author_handle, author_id)) AS authors, \
+             CAST(arraySort(groupUniqArray(channel)) AS Array(String)) AS channels, \
+             CAST(arraySort(groupUniqArray(brand)) AS Array(String)) AS brands, \
+             countIf(sentiment = 'positive') AS positive, countIf(sentiment = 'negative') AS negative, \
+             toUnixTimestamp64Milli(min(published_at)) AS first_at, \
+             toUnixTimestamp64Milli(max(published_at)) AS last_at \
+         FROM {{mentions}} INNER JOIN story_messages ON mentions.message_id = story_messages.message_id \
+         GROUP BY id HAVING messages > 1 ORDER BY messages DESC, last_at DESC, id LIMIT {limit}"
+    );
+    store.fetch("reading stories", filter.ask(store, &sql)).await
 }
 
 /// The columns of [`Latest`].

@@ -37,6 +37,14 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
             )
         })
     })?;
+    section(page, "Monitoring: stories", |page| {
+        let heads = ["Told first as", "Messages", "Authors", "Negative", "Positive", "Last told"];
+        table(page, &heads, report.stories.iter(), |page, story| {
+            let told = format!("<span dir=\"auto\">{}</span>", Text(&story.told_first));
+            let last = format!("{:.0}", story.last_at);
+            cells(page, &[&told, &story.messages, &story.authors, &story.negative, &story.positive, &last])
+        })
+    })?;
     section(page, "Monitoring: latest mentions", |page| mentions(page, &report.latest))?;
     section(page, "Mapping: authors by influence", |page| {
         let heads = ["Author", "Channel", "Followers", "Messages", "Mean sentiment", "Influence"];

@@ -1,6 +1,6 @@
 //! The views as resources: the same figures as the report, and those that only the API has.
 
-use hearken::store::rows::{DeadLetterRow, GapRow, MentionRow, PollRow};
+use hearken::store::rows::{DeadLetterRow, GapRow, MentionRow, PollRow, StoryRow};
 use serde_json::{Value, json};
 
 use crate::clickhouse::{HOUR, MARCH, id, mention};
@@ -12,6 +12,8 @@ async fn fill(server: &Server) {
     let reply =
         MentionRow { in_reply_to: id(2), mentioned: &to_globex, direction: "outbound", ..mention("acme", 7, "sorry") };
     server.store.insert_mentions(&[reply]).await.unwrap();
+    let told = |number| StoryRow { message_id: id(number), story: id(1), found_at: MARCH };
+    server.store.insert_stories(&[told(1), told(2), told(4)]).await.unwrap();
     let poll = |hour, error| PollRow {
         source: "news",
         channel: "feed",
@@ -51,6 +53,7 @@ async fn every_view_answers() {
         "totals",
         "volume?step=day&by=channel",
         "trends?since=2026-03-01T02:00:00Z",
+        "stories",
         "authors?rank=messages&limit=1",
         "interactions",
         "unanswered",

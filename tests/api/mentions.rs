@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hearken::store::rows::MentionRow;
+use hearken::store::rows::{MentionRow, StoryRow};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -13,6 +13,8 @@ use crate::server::{Server, ids, serve, server, talk};
 async fn every_filter_narrows_the_list() {
     let Some(server) = server("api_filters").await else { return };
     server.store.insert_mentions(&talk()).await.unwrap();
+    let told = |number| StoryRow { message_id: id(number), story: id(1), found_at: MARCH };
+    server.store.insert_stories(&[told(1), told(2)]).await.unwrap();
     let all = [5, 4, 3, 2, 2, 1];
     for (query, expected) in [
         ("", &all[..]),
@@ -38,6 +40,10 @@ async fn every_filter_narrows_the_list() {
         ("kind=article&kind=chat", &[5, 3]),
         ("direction=outbound", &[]),
         ("direction=inbound&brand=globex", &[5, 3, 2]),
+        ("intent=complaint", &[2]),
+        ("intent=complaint&intent=praise", &[2, 1]),
+        ("story=50000000-0000-4000-8000-000000000001", &[2, 2, 1]),
+        ("story=50000000-0000-4000-8000-000000000002", &[]),
         ("noise=true", &[4]),
         ("noise=false", &[5, 3, 2, 2, 1]),
         ("from=2026-03-01T03:00:00Z", &[5, 4, 3]),
@@ -63,6 +69,7 @@ async fn a_mention_is_told_whole() {
         matched: &matched,
         attachments: &attachments,
         noise: "bulk",
+        intents: vec!["question", "praise"],
         in_reply_to: id(9),
         views: Some(u64::MAX),
         rating: Some(4.5),

@@ -123,8 +123,13 @@ pub fn talk() -> Vec<MentionRow<'static>> {
         ..mention(brand, number, text)
     };
     vec![
-        row("acme", 1, "Acme is great", "positive", 0.8),
-        MentionRow { author_id: "b2", author_handle: "Bob", ..row("acme", 2, "ACME broke again", "negative", -0.9) },
+        MentionRow { intents: vec!["praise"], ..row("acme", 1, "Acme is great", "positive", 0.8) },
+        MentionRow {
+            author_id: "b2",
+            author_handle: "Bob",
+            intents: vec!["complaint", "question"],
+            ..row("acme", 2, "ACME broke again", "negative", -0.9)
+        },
         MentionRow { author_id: "b2", author_handle: "Bob", ..row("globex", 2, "ACME broke again", "neutral", 0.1) },
         MentionRow {
             kind: "article",
