@@ -93,7 +93,8 @@ fn edits_of_real_tweets_are_found_and_other_tweets_are_not() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().to_owned())
         .collect();
     let fingerprints: Vec<Option<Fingerprint>> = tweets.iter().map(|text| fingerprint(&scorer, text)).collect();
-    let edits: [(&str, fn(&str) -> String); 4] = [
+    type Edit = fn(&str) -> String;
+    let edits: [(&str, Edit); 4] = [
         ("repost, link, emoji", |text| format!("RT @somebody: {text} https://a.example/x 😡")),
         ("capitals, no punctuation", |text| text.to_uppercase().replace(['.', ',', '!'], "")),
         ("one word left out", |text| without_word(text, 1)),

@@ -88,6 +88,8 @@ fn mix(hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -186,6 +186,8 @@ fn phrase(line: &str) -> Option<(String, (Intent, bool))> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;

@@ -97,7 +97,7 @@ const LEARNING_RATE: f32 = 0.1;
 const FIRST_SQUARES: f32 = 1e-3;
 /// The same where a training goes on from a model: smaller steps, because its weights have already been learnt from
 /// many texts.
-const LATER_SQUARES: f32 = 1e-2;
+const LATER_SQUARES: f32 = 0.1;
 const BIAS_RATE: f32 = 0.001;
 const SEED: u64 = 88_172_645_463_325_252;
 /// Progress is told each time so many rows are done.
@@ -148,8 +148,8 @@ pub fn train(options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Resu
     Ok(model)
 }
 
-/// Goes on from a model: learns what the sets and corrections say without forgetting the rest. Of the options lexicon
-/// and languages are not used.
+/// Goes on from a model: learns what the sets and corrections say without forgetting the rest. What all languages share,
+/// the biases and the weights of the lexicon's valence, stays as it is. Of the options lexicon and languages are not used.
 pub fn adapt(base: Model, options: &TrainOptions, progress: &mut dyn FnMut(Progress)) -> Result<Model, TrainError> {
     let sets = options.load_sets()?;
     let sentiment = train_sentiment(&sets, &base.lexicon, Some(&base.sentiment), progress);
@@ -293,11 +293,13 @@ fn train_sentiment(
             if let Some(error) = errors.get_mut(example.row.class) {
                 *error -= 1.0;
             }
-            for (bias, error) in bias.iter_mut().zip(&mut errors) {
-                *error *= example.weight;
-                *bias -= BIAS_RATE * *error;
+            errors = errors.map(|error| error * example.weight);
+            if base.is_none() {
+                for (bias, error) in bias.iter_mut().zip(errors) {
+                    *bias -= BIAS_RATE * error;
+                }
             }
-            for (hash, value) in features.iter() {
+            for (hash, value) in features.iter().filter(|(_, value)| base.is_none() || *value == 1) {
                 if let Some(weights) = table.get_mut(row_of(hash)) {
                     weights.step(rate, &errors.map(|error| error * share * value as f32));
                 }

@@ -135,6 +135,8 @@ impl Forest {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
