@@ -6,7 +6,7 @@
 //! ```sh
 //! HEARKEN_TEST_DATA=DATA cargo test --test intents -- --nocapture
 //! ```
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::path::Path;

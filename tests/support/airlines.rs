@@ -1,5 +1,5 @@
 //! Six airlines as brands, and their tweets as a source.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt::Write;
 use std::path::Path;
