@@ -39,16 +39,20 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     3 "0003_views.sql",
     4 "0004_corrections.sql",
     5 "0005_tokens.sql",
+    6 "0006_authors.sql",
 ];
 
 /// Tables that hold what was acknowledged.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 9] = [
     "mention_revisions",
     "coverage_gap_revisions",
     "source_poll_revisions",
     "dead_letter_revisions",
     "sentiment_correction_revisions",
     "api_token_revisions",
+    "author_score_runs",
+    "author_score_rows",
+    "brand_author_rows",
 ];
 
 const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations {{on_cluster}} (\
@@ -161,7 +165,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    fn render(&self, statement: &str) -> String {
+    pub(super) fn render(&self, statement: &str) -> String {
         let (on_cluster, engine) = match &self.cluster {
             Some(cluster) => (format!("ON CLUSTER {}", quoted(cluster)), "ReplicatedReplacingMergeTree"),
             None => (String::new(), "ReplacingMergeTree"),

@@ -183,7 +183,8 @@ impl Graph {
                 let given = |(speaker, weight): &(u32, u32)| {
                     shares.get(*speaker as usize).copied().unwrap_or_default() * f64::from(*weight)
                 };
-                *received = self.speakers(account).iter().map(given).sum();
+                // An empty sum of floating-point numbers is -0.
+                *received = self.speakers(account).iter().map(given).fold(0.0, |sum, given| sum + given);
             }
             // What was given to nobody goes back to those who vote.
             let back = 1.0 - received.iter().sum::<f64>();

@@ -29,6 +29,8 @@ pub mod advocacy;
 pub mod authority;
 pub mod segment;
 
+use std::fmt;
+
 use super::influence::{BOT_DAMPING, reference};
 use super::math::{exp, ln};
 
@@ -68,6 +70,31 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self { reach: 0.3, resonance: 0.25, authority: 0.25, relevance: 0.1, activity: 0.1 }
+    }
+}
+
+/// What the scores of authors depend on beside what was heard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Of the terms of influence.
+    pub weights: Weights,
+    /// Age in days at which a mention says half as much for advocacy; above 0.
+    pub half_life_days: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { weights: Weights::default(), half_life_days: 180.0 }
+    }
+}
+
+/// Versions of the formulas, and what they are set to: scores of equal rules can be compared.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Weights { reach, resonance, authority, relevance, activity } = self.weights;
+        write!(f, "{VERSION} {} {}: ", advocacy::VERSION, segment::VERSION)?;
+        write!(f, "reach {reach}, resonance {resonance}, authority {authority}, relevance {relevance}, ")?;
+        write!(f, "activity {activity}, half-life {} days", self.half_life_days)
     }
 }
 

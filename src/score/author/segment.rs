@@ -13,6 +13,9 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// Version of the rules, stored with each segment.
 pub const VERSION: &str = "segments-1";
 
@@ -23,7 +26,8 @@ const SPOKE_BEFORE: u64 = 5;
 const SILENCE: Duration = Duration::from_secs(90 * 86_400);
 
 /// What an author is to a brand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Segment {
     /// Their voice carries far.
     Influencer,
