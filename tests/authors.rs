@@ -267,6 +267,9 @@ fn the_airlines_have_advocates_and_detractors() {
     let page = site.hearken(&["author", lines[0].split('\t').nth(1).unwrap()]).output().unwrap();
     assert!(page.status.success(), "{}", String::from_utf8_lossy(&page.stderr));
     insta::assert_snapshot!("airline_author", String::from_utf8(page.stdout).unwrap());
+    let report = String::from_utf8(site.hearken(&["report"]).output().unwrap().stdout).unwrap();
+    assert!(report.contains("advocates  SMHillman +68"), "{report}");
+    assert!(report.contains("detractors alanbestnyc -60"), "{report}");
     let nobody = site.hearken(&["author", "nobody at all"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(65));
 

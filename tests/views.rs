@@ -734,6 +734,7 @@ async fn insert_a_week(store: &Store) {
 async fn the_report_reads_well() {
     let Some(store) = store("report").await else { return };
     insert_a_week(&store).await;
+    hearken::authors::refresh(&store, &Default::default()).await.unwrap();
     let mut report = report(&store, &Filter::default()).await.unwrap();
     // Two things of a report are of the moment.
     report.made_at = at(MARCH + 162 * HOUR);

@@ -109,16 +109,19 @@ pub(super) async fn trends(
     Ok(Json(List { items }))
 }
 
-/// What authors are ranked by.
+/// Which authors are asked for, and in which order.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct RankQuery {
+pub(super) struct AuthorQuery {
     /// What they are ranked by; `influence` unless said otherwise.
     #[param(value_type = Option<Rank>, inline)]
     rank: Rank,
+    /// Only authors of this segment; may be repeated.
+    #[param(required = false, inline, max_items = 20)]
+    segment: Vec<Segment>,
 }
 
-impl Query for RankQuery {
+impl Query for AuthorQuery {
     fn read(params: &mut Params) -> Self {
         let ranks = [
             ("messages", Rank::Messages),
@@ -127,36 +130,24 @@ impl Query for RankQuery {
             ("advocacy", Rank::Advocacy),
             ("detraction", Rank::Detraction),
         ];
-        Self { rank: params.choice("rank", &ranks).unwrap_or(Rank::Influence) }
-    }
-}
-
-/// What authors are to the brands.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct SegmentQuery {
-    /// Only authors of this segment; may be repeated.
-    #[param(required = false, inline, max_items = 20)]
-    segment: Vec<Segment>,
-}
-
-impl Query for SegmentQuery {
-    fn read(params: &mut Params) -> Self {
-        Self { segment: params.choices("segment", &Segment::ALL.map(|segment| (segment.as_str(), segment))) }
+        Self {
+            rank: params.choice("rank", &ranks).unwrap_or(Rank::Influence),
+            segment: params.choices("segment", &Segment::ALL.map(|segment| (segment.as_str(), segment))),
+        }
     }
 }
 
 /// Who speaks
 ///
 /// The authors who rank highest. Influence, advocacy and segments are of all of time, whatever time is asked for.
-#[utoipa::path(get, path = "/authors", tag = query::MAPPING, params(FilterQuery, RankQuery, SegmentQuery, LimitQuery),
+#[utoipa::path(get, path = "/authors", tag = query::MAPPING, params(FilterQuery, AuthorQuery, LimitQuery),
     responses((status = 200, description = "The authors", body = List<TopAuthor>)))]
 pub(super) async fn authors(
     State(api): State<Api>,
     caller: Caller,
-    Checked(query): Checked<(FilterQuery, (RankQuery, (SegmentQuery, LimitQuery)))>,
+    Checked(query): Checked<(FilterQuery, (AuthorQuery, LimitQuery))>,
 ) -> Answer<List<TopAuthor>> {
-    let (filter, (RankQuery { rank }, (SegmentQuery { segment }, LimitQuery { limit }))) = query;
+    let (filter, (AuthorQuery { rank, segment }, LimitQuery { limit })) = query;
     let items = mapping::top_authors(&api.store, &caller.narrow(filter.into())?, &segment, rank, limit).await?;
     Ok(Json(List { items }))
 }

@@ -276,7 +276,7 @@ impl Page<'_> {
                 let one = |author: &TopAuthor| {
                     format!("{} {:+.0}", line(author.called(), NAME), author.advocacy.unwrap_or_default())
                 };
-                let shown: Vec<String> = authors.iter().take(5).map(one).collect();
+                let shown: Vec<String> = authors.iter().take(3).map(one).collect();
                 let what = Ink::Faint.paint(&format!("{what:<10}"), self.colour);
                 body.push_str(&format!("  {what} {}\n", shown.join(" · ")));
             }
