@@ -26,7 +26,7 @@ use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::supervise::{Board, Supervisor, Task, TaskError, TaskState};
-use crate::{ledger, stories, web};
+use crate::{authors, ledger, stories, web};
 
 /// How long tasks may take to finish what they have in hand after a stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -327,6 +327,7 @@ impl App {
     }
 
     fn score(&mut self, store: Store, rules: Rules) {
+        let of_authors = store.clone();
         let pipeline = Arc::new(Pipeline {
             log: self.log.clone(),
             store,
@@ -356,6 +357,14 @@ impl App {
             async move {
                 migrate(&store).await?;
                 ledger::run(log, store, stop).await
+            }
+        });
+        let config::Authors { every, rules } = self.config.authors;
+        self.supervisor.spawn("authors", move |stop| {
+            let store = of_authors.clone();
+            async move {
+                migrate(&store).await?;
+                authors::run(store, rules, every, stop).await
             }
         });
     }
@@ -412,12 +421,27 @@ impl App {
     }
 
     /// Waits until everything that the sources have now was heard, and everything that was heard is
-    /// stored.
+    /// stored, and the scores of its authors are those of what is stored.
     pub async fn idle(&self) -> Result<(), AppError> {
-        while !(self.sources_are_idle()? && self.log_is_drained().await) {
+        while !(self.sources_are_idle()? && self.log_is_drained().await && self.authors_are_scored().await?) {
             tokio::time::sleep(IDLE_CHECK).await;
         }
         Ok(())
+    }
+
+    /// Brings the scores of authors up to date; false while the store is away.
+    async fn authors_are_scored(&self) -> Result<bool, AppError> {
+        let Some(store) = self.store.as_ref().filter(|_| self.roles.score) else { return Ok(true) };
+        let scored = async {
+            // The tasks that do this may have had nothing to do yet.
+            store.migrate().await?;
+            authors::refresh(store, &self.config.authors.rules).await
+        };
+        match scored.await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_retryable() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn sources_are_idle(&self) -> Result<bool, AppError> {

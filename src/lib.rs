@@ -6,13 +6,15 @@
 //! 2. [`ingest`] appends it to the [`eventlog`] and then stores the connector's cursor,
 //! 3. [`pipeline`] matches it against the brand [`query`]s, gives it a [`score`], writes it as
 //!    [`mention`]s to the [`store`], and then commits its offset,
-//! 4. [`ledger`] brings what the sources did and missed into the store,
+//! 4. [`ledger`] brings what the sources did and missed into the store, [`authors`] what their authors are worth
+//!    listening to,
 //! 5. [`views`] answer the questions of the five M's from the store, for [`api`] and [`report`]; [`web`] serves both.
 //!
 //! [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
 
 pub mod api;
 pub mod app;
+pub mod authors;
 pub mod config;
 mod connections;
 pub mod eventlog;

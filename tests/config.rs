@@ -117,6 +117,23 @@ fn everything_that_can_be_set() {
 }
 
 #[test]
+fn weights_of_influence_are_numbers_of_which_some_count() {
+    let weights =
+        |text: &str| parse(&format!("{MINIMAL}\n[authors.weights]\n{text}")).map(|config| config.authors.rules);
+    let rules = weights("reach = 1\nauthority = 0.5").unwrap();
+    assert_eq!((rules.weights.reach, rules.weights.authority, rules.weights.activity), (1.0, 0.5, 0.1));
+    let refused = |text: &str| weights(text).unwrap_err().to_string();
+    assert!(refused("reach = 1.5").contains("expected a number from 0 to 1, found 1.5"));
+    assert!(refused("reach = nan").contains("expected a number from 0 to 1"));
+    assert!(refused("reach = \"much\"").contains("expected a number, found a text"));
+    let nothing = refused("reach = 0\nresonance = 0\nauthority = 0\nactivity = 0");
+    assert!(nothing.contains("has to be above 0"), "{nothing}");
+    let section = |text: &str| complaint(&format!("{MINIMAL}\n[authors]\n{text}"));
+    assert!(section("every = \"0s\"").contains("expected a second or more"));
+    assert!(section("half_life = \"1h\"").contains("expected a day or more"));
+}
+
+#[test]
 fn the_data_goes_where_the_system_says() {
     let dir = |variables: &[(&str, &str)]| parse_in("", variables).unwrap().data_dir;
     assert_eq!(dir(&[("STATE_DIRECTORY", "/var/lib/hearken:/var/lib/other")]), Path::new("/var/lib/hearken"));

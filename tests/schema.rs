@@ -15,13 +15,15 @@ use hearken_connectors::{BuildError, http};
 use serde_json::{Value, json};
 
 /// What the sections of a file need, in each of their kinds.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 10] = [
     ("", ""),
     ("log", "kind = 'embedded'"),
     ("log", "kind = 'kafka'\nbrokers = 'kafka-1:9092'"),
     ("store", "kind = 'embedded'"),
     ("store", "kind = 'clickhouse'\nurl = 'http://clickhouse:8123'"),
     ("score", ""),
+    ("authors", ""),
+    ("authors.weights", ""),
     ("serve", ""),
     ("brand", "name = 'Acme'\nquery = 'acme'"),
 ];
@@ -53,7 +55,7 @@ fn described(schema: &Value, name: &str) -> Value {
     match name {
         "" => schema.clone(),
         "brand" => schema["properties"]["brand"]["items"].clone(),
-        _ => schema["properties"][name].clone(),
+        _ => name.split('.').fold(schema.clone(), |schema, name| schema["properties"][name].clone()),
     }
 }
 

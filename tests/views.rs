@@ -229,7 +229,7 @@ async fn check(store: &Store, names: &[String], model: &Model<'_>) {
     for said in model.said.iter().filter(|said| !AUTHORS[said.author].is_empty()) {
         by_author.entry((said.channel, said.author)).or_default().push(said);
     }
-    let top = top_authors(store, &filter, Rank::Messages, 100).await.unwrap();
+    let top = top_authors(store, &filter, &[], Rank::Messages, 100).await.unwrap();
     assert_eq!(top.len(), by_author.len());
     for author in top {
         let key = (
@@ -470,7 +470,7 @@ async fn the_views_for_other_clients_agree_with_the_typed_questions() {
             assert_eq!(read, format!("{}\t{}", figure.mentions, figure.negative));
         }
     }
-    let top = top_authors(&store, &Filter::default(), Rank::Reach, 1000).await.unwrap();
+    let top = top_authors(&store, &Filter::default(), &[], Rank::Reach, 1000).await.unwrap();
     let read = sql(&store, "SELECT count(), sum(messages), round(sum(mean_sentiment), 9) FROM authors").await;
     let mean: f64 = top.iter().map(|author| author.mean_sentiment).sum();
     let messages: u64 = top.iter().map(|author| author.messages).sum();
@@ -734,6 +734,7 @@ async fn insert_a_week(store: &Store) {
 async fn the_report_reads_well() {
     let Some(store) = store("report").await else { return };
     insert_a_week(&store).await;
+    hearken::authors::refresh(&store, &Default::default()).await.unwrap();
     let mut report = report(&store, &Filter::default()).await.unwrap();
     // Two things of a report are of the moment.
     report.made_at = at(MARCH + 162 * HOUR);

@@ -7,6 +7,8 @@ SCHEMATHESIS_VERSION=4.32.5
 STANDARDWEBHOOKS_VERSION=1.1.0
 CONFLUENT_KAFKA_VERSION=2.16.1
 VADER_VERSION=3.3.2
+NETWORKX_VERSION=3.6.1
+SCIPY_VERSION=1.17.1
 SYNAPSE_VERSION=1.163.2
 
 # Installs a cargo command in the given version; a debug build, because it is used for seconds and
@@ -63,7 +65,8 @@ install_python_clients() {
 # What the Python stack of the benches is made of.
 install_python_stack() {
     install_python_packages "clickhouse-connect==$CLICKHOUSE_CONNECT_VERSION" \
-        "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION"
+        "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "vaderSentiment==$VADER_VERSION" \
+        "networkx==$NETWORKX_VERSION" "scipy==$SCIPY_VERSION"
 }
 
 # Installs Synapse, a Matrix homeserver, into $HEARKEN_HOME/synapse.

@@ -4,7 +4,8 @@
 //! private channels.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -12,12 +13,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::caller::Caller;
 use super::page::List;
-use super::params::{Checked, Params, Query};
+use super::params::{Checked, Params, Query, check_text};
 use super::problem::Problem;
 use super::query::{self, FilterQuery, LimitQuery, Nothing, Text};
 use crate::views::Filter;
+use crate::views::authors::{self, AuthorPage};
 use crate::views::management::unanswered;
-use crate::views::mapping::{self, Interaction, Rank, TopAuthor};
+use crate::views::mapping::{self, Interaction, Rank, Segment, TopAuthor};
 use crate::views::measurement::{self, BrandFigures, FORMULAS};
 use crate::views::middleware::{self, CoverageGap, Poll, Refused, Source};
 use crate::views::monitoring::{self, By, Latest, Step, Story, Totals, Trend, Volume};
@@ -123,35 +125,92 @@ pub(super) async fn stories(
     Ok(Json(List { items }))
 }
 
-/// What authors are ranked by.
+/// Which authors are asked for, and in which order.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct RankQuery {
+pub(super) struct AuthorQuery {
     /// What they are ranked by; `influence` unless said otherwise.
     #[param(value_type = Option<Rank>, inline)]
     rank: Rank,
+    /// Only authors of this segment; may be repeated.
+    #[param(required = false, inline, max_items = 20)]
+    segment: Vec<Segment>,
 }
 
-impl Query for RankQuery {
+impl Query for AuthorQuery {
     fn read(params: &mut Params) -> Self {
-        let ranks = [("messages", Rank::Messages), ("reach", Rank::Reach), ("influence", Rank::Influence)];
-        Self { rank: params.choice("rank", &ranks).unwrap_or(Rank::Influence) }
+        let ranks = [
+            ("messages", Rank::Messages),
+            ("reach", Rank::Reach),
+            ("influence", Rank::Influence),
+            ("advocacy", Rank::Advocacy),
+            ("detraction", Rank::Detraction),
+        ];
+        Self {
+            rank: params.choice("rank", &ranks).unwrap_or(Rank::Influence),
+            segment: params.choices("segment", &Segment::ALL.map(|segment| (segment.as_str(), segment))),
+        }
     }
 }
 
 /// Who speaks
 ///
-/// The authors who rank highest.
-#[utoipa::path(get, path = "/authors", tag = query::MAPPING, params(FilterQuery, RankQuery, LimitQuery),
+/// The authors who rank highest. Influence, advocacy and segments are of all of time, whatever time is asked for.
+#[utoipa::path(get, path = "/authors", tag = query::MAPPING, params(FilterQuery, AuthorQuery, LimitQuery),
     responses((status = 200, description = "The authors", body = List<TopAuthor>)))]
 pub(super) async fn authors(
     State(api): State<Api>,
     caller: Caller,
-    Checked(query): Checked<(FilterQuery, (RankQuery, LimitQuery))>,
+    Checked(query): Checked<(FilterQuery, (AuthorQuery, LimitQuery))>,
 ) -> Answer<List<TopAuthor>> {
-    let (filter, (RankQuery { rank }, LimitQuery { limit })) = query;
-    let items = mapping::top_authors(&api.store, &caller.narrow(filter.into())?, rank, limit).await?;
+    let (filter, (AuthorQuery { rank, segment }, LimitQuery { limit })) = query;
+    let items = mapping::top_authors(&api.store, &caller.narrow(filter.into())?, &segment, rank, limit).await?;
     Ok(Json(List { items }))
+}
+
+/// Mentions on the page of an author.
+const LATEST: usize = 10;
+
+/// Read one author
+///
+/// Influence term by term, with weights and what the terms are made of, for every token; what the author is to each
+/// brand, and what they said last, of what the token may see. Scores are made of what was said in public.
+#[utoipa::path(get, path = "/authors/{channel}/{author}", tag = query::MAPPING,
+    params(("channel" = inline(Text), Path, description = "Platform"),
+           ("author" = inline(Text), Path, description = "The platform's id of them, or their handle where it gives none")),
+    responses((status = 200, description = "The author", body = AuthorPage),
+              (status = 404, description = "Nobody of that name was heard in public", body = Problem,
+               content_type = "application/problem+json")))]
+pub(super) async fn author(
+    State(api): State<Api>,
+    caller: Caller,
+    Who { channel, author }: Who,
+    _: Checked<Nothing>,
+) -> Answer<AuthorPage> {
+    let filter = caller.narrow(Filter::default())?;
+    let page = authors::author(&api.store, &filter, &channel, &author, LATEST).await?;
+    let unknown =
+        || Problem::not_found("nobody of that name was heard in public on this channel, or is not scored yet");
+    page.map(Json).ok_or_else(unknown)
+}
+
+/// The author in the path.
+pub(super) struct Who {
+    channel: String,
+    author: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((channel, author)) = path.map_err(|_| Problem::bad_parameter("author", "it is not UTF-8"))?;
+        for (name, text) in [("channel", &channel), ("author", &author)] {
+            check_text(text).map_err(|detail| Problem::bad_parameter(name, detail))?;
+        }
+        Ok(Self { channel, author })
+    }
 }
 
 /// Who speaks to whom

@@ -69,7 +69,7 @@ pub fn fuzz(parameters: &str) {
     }
     let _ = read::<(query::FilterQuery, figures::VolumeQuery)>(parameters);
     let _ = read::<(figures::TrendQuery, query::LimitQuery)>(parameters);
-    let _ = read::<(figures::RankQuery, (figures::GapQuery, figures::SourceQuery))>(parameters);
+    let _ = read::<(figures::AuthorQuery, (figures::GapQuery, figures::SourceQuery))>(parameters);
     let _ = read::<(live::LiveQuery, mentions::BrandQuery)>(parameters);
 }
 

@@ -84,6 +84,7 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         .routes(routes!(figures::trends))
         .routes(routes!(figures::stories))
         .routes(routes!(figures::authors))
+        .routes(routes!(figures::author))
         .routes(routes!(figures::interactions))
         .routes(routes!(figures::waiting))
         .routes(routes!(figures::brands))

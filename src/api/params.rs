@@ -226,6 +226,21 @@ impl Params {
     }
 }
 
+/// What is wrong with a text in a path; the same holds for texts of parameters.
+pub(super) fn check_text(text: &str) -> Result<(), String> {
+    if text.contains('\u{fffd}') {
+        return Err("it is not UTF-8".to_owned());
+    }
+    if text.contains('\0') {
+        return Err("it holds a NUL character".to_owned());
+    }
+    match text.chars().count() {
+        1..=MAX_TEXT => Ok(()),
+        0 => Err("it is empty".to_owned()),
+        _ => Err(format!("it is longer than {MAX_TEXT} characters")),
+    }
+}
+
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

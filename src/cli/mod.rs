@@ -1,5 +1,6 @@
 //! The command line: one file for each command, all of them thin.
 
+mod author;
 mod check;
 mod clickhouse;
 mod config;
@@ -70,6 +71,8 @@ enum Command {
     Replay(replay::Replay),
     /// Print the views: volume, sentiment, share of voice, authors, terms, sources.
     Report(report::Report),
+    /// Show an author: influence term by term, and what they are to the brands.
+    Author(author::Author),
     /// Run ClickHouse SQL against the store.
     Sql(sql::Sql),
     /// Serve the embedded ClickHouse; `hearken run` starts this by itself.
@@ -134,6 +137,7 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Eval(eval) => eval.run(&session),
         Command::Replay(replay) => replay.run(&session).await,
         Command::Report(report) => report.run(&session).await,
+        Command::Author(author) => author.run(&session).await,
         Command::Sql(sql) => sql.run(&session).await,
         Command::Clickhouse(clickhouse) => clickhouse.run().await,
         Command::Status(status) => status.run(&session).await,

@@ -27,6 +27,7 @@ pub use reference::reference;
 pub use schema::schema;
 
 use crate::query::{BrandQuery, Matcher};
+use crate::score::author::{Rules, Weights};
 
 use reader::{Locations, Table};
 use tree::Document;
@@ -42,6 +43,8 @@ pub struct Config {
     pub store: Store,
     /// Scoring.
     pub score: Score,
+    /// Scores of authors.
+    pub authors: Authors,
     /// The web address.
     pub serve: Serve,
     /// The brands, in the order of the file.
@@ -131,6 +134,15 @@ pub struct Score {
     pub model: Option<PathBuf>,
 }
 
+/// `[authors]`: scores of authors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Authors {
+    /// How often they are computed at most.
+    pub every: Duration,
+    /// What they depend on.
+    pub rules: Rules,
+}
+
 /// `[serve]`: the web address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serve {
@@ -175,6 +187,7 @@ impl Config {
             ("data_dir", self.data_dir != other.data_dir),
             ("log", self.log != other.log),
             ("store", self.store != other.store),
+            ("authors", self.authors != other.authors),
             ("serve", self.serve != other.serve),
         ]
         .into_iter()
@@ -200,6 +213,7 @@ impl Config {
             log: log(root.table("log"), environment),
             store: store(root.table("store"), environment),
             score: score(root.table("score")),
+            authors: authors(root.table("authors")),
             serve: serve(root.table("serve")),
             brands: brand::read_all(root.tables("brand"), &document),
             sources: root.table("source").named_tables().into_iter().filter_map(source).collect(),
@@ -391,6 +405,36 @@ fn score(table: Table<'_>) -> Score {
     let score = Score { model: path(&table, "model") };
     table.finish();
     score
+}
+
+fn authors(table: Table<'_>) -> Authors {
+    const DAY: f64 = 86_400.0;
+    let Rules { weights: defaults, half_life_days } = Rules::default();
+    let weights = table.table("weights");
+    let weight = |name, default| weights.number(name, 0.0..=1.0).unwrap_or(default);
+    let chosen = Weights {
+        reach: weight("reach", defaults.reach),
+        resonance: weight("resonance", defaults.resonance),
+        authority: weight("authority", defaults.authority),
+        relevance: weight("relevance", defaults.relevance),
+        activity: weight("activity", defaults.activity),
+    };
+    if chosen.reach + chosen.resonance + chosen.authority + chosen.activity <= 0.0 {
+        let message = "one of `reach`, `resonance`, `authority` and `activity` has to be above 0";
+        table.report_key("weights", message, None);
+    }
+    weights.finish();
+    let half_life = table.duration("half_life").map(|half_life| half_life.as_secs_f64() / DAY);
+    if half_life.is_some_and(|days| days < 1.0) {
+        table.report_key("half_life", "expected a day or more", None);
+    }
+    let every = table.duration("every").unwrap_or(Duration::from_secs(5 * 60));
+    if every < Duration::from_secs(1) {
+        table.report_key("every", "expected a second or more", None);
+    }
+    let rules = Rules { weights: chosen, half_life_days: half_life.unwrap_or(half_life_days) };
+    table.finish();
+    Authors { every, rules }
 }
 
 fn serve(table: Table<'_>) -> Serve {

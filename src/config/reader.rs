@@ -209,6 +209,26 @@ impl<'a> Table<'a> {
         value
     }
 
+    /// A number within bounds, with a fraction or without.
+    pub(super) fn number(&self, name: &'static str, bounds: RangeInclusive<f64>) -> Option<f64> {
+        let node = from_environment(self.get(name)?);
+        let key = self.key(name);
+        let number = match node.value {
+            Value::Scalar(Toml::Integer(number)) => number as f64,
+            Value::Scalar(Toml::Float(number)) => number,
+            _ => {
+                self.wrong_type(&key, &node, "a number");
+                return None;
+            }
+        };
+        if bounds.contains(&number) {
+            return Some(number);
+        }
+        let message = format!("expected a number from {} to {}, found {number}", bounds.start(), bounds.end());
+        self.document.report(&node.origin, Show::Value, None, Problem { key, message, help: None });
+        None
+    }
+
     /// A duration such as `30d`.
     pub(super) fn duration(&self, name: &'static str) -> Option<Duration> {
         self.parsed_as(name, "a duration such as `30d`", |text| units::duration(text).map_err(str::to_owned))

@@ -119,6 +119,10 @@ fn value(setting: &Value) -> String {
             (Some(least), Some(most)) => format!("{least} to {most}"),
             _ => "number".to_owned(),
         },
+        Some("number") => match (number("minimum"), number("maximum")) {
+            (Some(least), Some(most)) => format!("{least} to {most}, also with a fraction"),
+            _ => "number".to_owned(),
+        },
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("array") => "list of texts".to_owned(),
         Some("object") => "table".to_owned(),

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{CLICKHOUSE_ONLY, EMBEDDED_STORE_ONLY, KAFKA_ONLY};
+use crate::score::author;
 
 /// The JSON Schema (draft 7) of a configuration file.
 pub fn schema() -> Value {
@@ -36,6 +37,8 @@ struct File {
     store: Store,
     /// Scoring.
     score: Score,
+    /// Scores of authors.
+    authors: Authors,
     /// The API and the web pages.
     serve: Serve,
     /// A brand, as often as needed.
@@ -166,6 +169,50 @@ struct Score {
     /// Path of a linear model from `hearken train`; by default the one that comes with Hearken.
     #[schemars(length(min = 1))]
     model: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+struct Authors {
+    /// How often scores are computed at most, where something new was stored: a duration.
+    every: String,
+    /// Age at which a mention says half as much for advocacy: a duration of a day or more.
+    half_life: String,
+    /// How much the terms of influence weigh.
+    weights: Weights,
+}
+
+impl Default for Authors {
+    fn default() -> Self {
+        Self { every: "5m".to_owned(), half_life: "180d".to_owned(), weights: Weights::default() }
+    }
+}
+
+#[derive(JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+struct Weights {
+    /// Weight of followers.
+    #[schemars(range(min = 0, max = 1))]
+    reach: f64,
+    /// Weight of reactions.
+    #[schemars(range(min = 0, max = 1))]
+    resonance: f64,
+    /// Weight of who speaks to the author.
+    #[schemars(range(min = 0, max = 1))]
+    authority: f64,
+    /// Weight of the share of the author's messages that speak of the brand; in the influence on a brand only.
+    #[schemars(range(min = 0, max = 1))]
+    relevance: f64,
+    /// Weight of how regularly they speak.
+    #[schemars(range(min = 0, max = 1))]
+    activity: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        let author::Weights { reach, resonance, authority, relevance, activity } = author::Weights::default();
+        Self { reach, resonance, authority, relevance, activity }
+    }
 }
 
 #[derive(JsonSchema)]

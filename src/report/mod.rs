@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::store::{Store, StoreError};
 use crate::views::Filter;
 use crate::views::management::unanswered;
-use crate::views::mapping::{Rank, TopAuthor, top_authors};
+use crate::views::mapping::{Rank, Segment, TopAuthor, top_authors};
 use crate::views::measurement::{BrandFigures, FORMULAS, brands};
 use crate::views::middleware::{CoverageGap, Refused, Source, gaps, refused, sources};
 use crate::views::monitoring::{
@@ -50,6 +50,10 @@ pub struct Report {
     pub latest: Vec<Latest>,
     /// Mapping: authors by influence.
     pub authors: Vec<TopAuthor>,
+    /// Mapping: who speaks well, reliably, highest advocacy first.
+    pub advocates: Vec<TopAuthor>,
+    /// Mapping: who speaks ill, reliably, lowest advocacy first.
+    pub detractors: Vec<TopAuthor>,
     /// Management: negative mentions that nobody has answered.
     pub unanswered: Vec<Latest>,
     /// Middleware: every source.
@@ -83,7 +87,9 @@ pub async fn report(store: &Store, filter: &Filter) -> Result<Report, StoreError
         trending,
         stories: stories(store, filter, LINES).await?,
         latest: latest(store, filter, LINES).await?,
-        authors: top_authors(store, filter, Rank::Influence, LINES).await?,
+        authors: top_authors(store, filter, &[], Rank::Influence, LINES).await?,
+        advocates: top_authors(store, filter, &[Segment::Advocate], Rank::Advocacy, LINES).await?,
+        detractors: top_authors(store, filter, &[Segment::Detractor], Rank::Detraction, LINES).await?,
         unanswered: unanswered(store, filter, LINES).await?,
         sources: sources(store, filter).await?,
         gaps: gaps(store, filter, LINES).await?,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Report;
 use super::table::{Align, Cell, Ink, Table, ago, bar, count, curve, duration, line, magnitude, minute};
+use crate::views::mapping::TopAuthor;
 use crate::views::measurement::Estimate;
 use crate::views::monitoring::{Latest, Step, Volume};
 
@@ -283,11 +284,10 @@ impl Page<'_> {
             ("negative · positive", Left),
         ]);
         for author in &self.report.authors {
-            let name = [&author.handle, &author.name, &author.author].into_iter().find(|name| !name.is_empty());
             let marks = [(author.verified, " ✓"), (author.bot, " bot")];
             let marks: String = marks.into_iter().filter_map(|(set, mark)| set.then_some(mark)).collect();
             table.row(vec![
-                Cell::new(line(name.map_or("", String::as_str), 32) + &marks, Ink::Bold),
+                Cell::new(line(author.called(), 32) + &marks, Ink::Bold),
                 line(&author.channel, 12).into(),
                 format!("{:.0}", author.influence).into(),
                 author.followers.map_or_else(|| "–".to_owned(), magnitude).into(),
@@ -296,7 +296,18 @@ impl Page<'_> {
                 format!("{} · {}", count(author.negative), count(author.positive)).into(),
             ]);
         }
-        self.section("Mapping", "who speaks", &table.render(self.colour))
+        let mut body = table.render(self.colour);
+        for (what, authors) in [("advocates", &self.report.advocates), ("detractors", &self.report.detractors)] {
+            if !authors.is_empty() {
+                let one = |author: &TopAuthor| {
+                    format!("{} {:+.0}", line(author.called(), NAME), author.advocacy.unwrap_or_default())
+                };
+                let shown: Vec<String> = authors.iter().take(3).map(one).collect();
+                let what = Ink::Faint.paint(&format!("{what:<10}"), self.colour);
+                body.push_str(&format!("  {what} {}\n", shown.join(" · ")));
+            }
+        }
+        self.section("Mapping", "who speaks", &body)
     }
 
     fn management(&self) -> String {

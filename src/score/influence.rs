@@ -28,22 +28,26 @@ pub const VERSION: &str = "influence-1";
 
 const REACH_WEIGHT: f64 = 0.6;
 const RESONANCE_WEIGHT: f64 = 0.4;
-const BOT_DAMPING: f64 = 0.2;
+pub(super) const BOT_DAMPING: f64 = 0.2;
 /// Weighted reactions of a message whose source counts none.
 const UNKNOWN_ENGAGED: f64 = 1.0;
 
+/// What a reply, and a repost or quote, weigh in reactions; a like is one.
+pub(crate) const REPLY_WEIGHT: u64 = 2;
+pub(crate) const REPOST_WEIGHT: u64 = 3;
+
 /// What is large and what is usual on a channel.
-struct Reference {
+pub(super) struct Reference {
     /// Followers of an account at the top.
-    top_followers: f64,
+    pub(super) top_followers: f64,
     /// Followers of a typical account that posts.
-    typical_followers: f64,
+    pub(super) typical_followers: f64,
     /// Weighted reactions to an outstanding post of a typical account.
-    outstanding: f64,
+    pub(super) outstanding: f64,
 }
 
 /// Orders of magnitude, not measurements: the logarithm forgives a factor of two.
-fn reference(channel: &str) -> Reference {
+pub(super) fn reference(channel: &str) -> Reference {
     let (top_followers, typical_followers, outstanding) = match channel {
         "mastodon" => (100_000.0, 150.0, 300.0),
         "bluesky" => (1_000_000.0, 150.0, 500.0),
@@ -74,7 +78,8 @@ fn share_of_log(value: f64, top: f64) -> f64 {
 
 fn engaged(message: &Message) -> f64 {
     let counts = &message.engagement;
-    let weighted = [(counts.likes, 1.0), (counts.replies, 2.0), (counts.reposts, 3.0), (counts.quotes, 3.0)];
+    let [reply, repost] = [REPLY_WEIGHT, REPOST_WEIGHT].map(|weight| weight as f64);
+    let weighted = [(counts.likes, 1.0), (counts.replies, reply), (counts.reposts, repost), (counts.quotes, repost)];
     if weighted.iter().all(|(count, _)| count.is_none()) {
         return UNKNOWN_ENGAGED;
     }

@@ -3,6 +3,7 @@
 //!
 //! Pure functions: the same message gives the same scores on every machine.
 
+pub mod author;
 mod chars;
 mod dataset;
 pub mod eval;

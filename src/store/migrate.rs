@@ -40,10 +40,11 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     4 "0004_corrections.sql",
     5 "0005_tokens.sql",
     6 "0006_intents_and_stories.sql",
+    7 "0007_authors.sql",
 ];
 
 /// Tables that hold what was acknowledged.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 10] = [
     "mention_revisions",
     "coverage_gap_revisions",
     "source_poll_revisions",
@@ -51,6 +52,9 @@ const TABLES: [&str; 7] = [
     "sentiment_correction_revisions",
     "api_token_revisions",
     "story_revisions",
+    "author_score_runs",
+    "author_score_rows",
+    "brand_author_rows",
 ];
 
 const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations {{on_cluster}} (\
@@ -163,7 +167,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    fn render(&self, statement: &str) -> String {
+    pub(super) fn render(&self, statement: &str) -> String {
         let (on_cluster, engine) = match &self.cluster {
             Some(cluster) => (format!("ON CLUSTER {}", quoted(cluster)), "ReplicatedReplacingMergeTree"),
             None => (String::new(), "ReplacingMergeTree"),

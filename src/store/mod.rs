@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::query::Query;
+use clickhouse::query::{Query, RowCursor};
 use clickhouse::{Client, Compression, RowOwned, RowRead};
 use futures::Stream;
 use hearken_connectors::secret::Secret;
@@ -26,7 +26,9 @@ pub mod rows;
 pub use error::{Cause, StoreError};
 use migrate::Profile;
 use native::{Block, Columns};
-use rows::{CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, StoryRow, TokenRow};
+use rows::{
+    AuthorScoreRow, BrandAuthorRow, CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, ScoreRunRow, StoryRow, TokenRow,
+};
 
 /// Rows of a block: enough to make columns worth while, few enough to stay in the processor's cache.
 const BLOCK_ROWS: usize = 4096;
@@ -40,6 +42,8 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_EXECUTION_TIME: &str = "300";
 /// Rows that an answer to a question of ours may have; more is an error rather than a full memory.
 const MAX_RESULT_ROWS: &str = "1000000";
+/// Memory from which on ClickHouse sorts and groups a streamed answer on disk.
+const SPILL_BYTES: &str = "1073741824";
 
 /// Where the store is, and how it is used.
 #[derive(Debug, Clone)]
@@ -78,6 +82,19 @@ impl EncodedMentions {
     /// Puts others behind these.
     pub fn append(&mut self, mut others: Self) {
         self.blocks.append(&mut others.blocks);
+    }
+}
+
+/// Rows of an answer, as they come.
+pub(crate) struct Rows<T> {
+    doing: &'static str,
+    cursor: RowCursor<T>,
+}
+
+impl<T: RowOwned + RowRead> Rows<T> {
+    /// The next row; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, StoreError> {
+        within(QUERY_TIMEOUT, self.doing, self.cursor.next()).await
     }
 }
 
@@ -162,6 +179,32 @@ impl Store {
         self.insert("writing tokens", rows).await
     }
 
+    /// Writes influence of authors; returns after the acknowledgement.
+    pub async fn insert_author_scores(&self, rows: &[AuthorScoreRow<'_>]) -> Result<(), StoreError> {
+        self.insert("writing scores of authors", rows).await
+    }
+
+    /// Writes what authors are to brands; returns after the acknowledgement.
+    pub async fn insert_brand_authors(&self, rows: &[BrandAuthorRow<'_>]) -> Result<(), StoreError> {
+        self.insert("writing scores of authors", rows).await
+    }
+
+    /// Shows the scores of this run from now on, and drops those of all runs before it but the one that was shown, which
+    /// somebody may be reading.
+    pub async fn complete_score_run(&self, run: &ScoreRunRow<'_>, shown: u64) -> Result<(), StoreError> {
+        const DOING: &str = "dropping old scores of authors";
+        self.insert("completing scores of authors", std::slice::from_ref(run)).await?;
+        for table in [AuthorScoreRow::TABLE, BrandAuthorRow::TABLE] {
+            let old = format!("SELECT DISTINCT run FROM {table} WHERE run < ? AND run != ?");
+            let old: Vec<u64> = self.fetch(DOING, self.query(&old).bind(run.run).bind(shown)).await?;
+            for old in old {
+                let drop = format!("ALTER TABLE {table} {{{{on_cluster}}}} DROP PARTITION {old}");
+                self.execute(DOING, &self.profile.render(&drop)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs a statement of the user's own and streams what comes back, in any format of ClickHouse
     /// (`TabSeparated`, `JSONEachRow`, `PrettyCompact`, ...). Takes as long as the user waits.
     pub fn sql(
@@ -185,6 +228,21 @@ impl Store {
             .with_setting("max_result_rows", MAX_RESULT_ROWS)
             // Conditions on the sorting key are the same for all revisions of a row: checked before they collapse.
             .with_setting("optimize_move_to_prewhere_if_final", "1")
+    }
+
+    /// The rows of a question of ours one by one, however many there are. ClickHouse sorts and groups on disk what does
+    /// not fit into memory.
+    pub(crate) fn stream<T: RowOwned + RowRead>(
+        &self,
+        doing: &'static str,
+        query: Query,
+    ) -> Result<Rows<T>, StoreError> {
+        let query = query
+            .with_setting("max_result_rows", "0")
+            .with_setting("max_bytes_before_external_group_by", SPILL_BYTES)
+            .with_setting("max_bytes_before_external_sort", SPILL_BYTES);
+        let cursor = query.fetch().map_err(|error| StoreError::new(doing, &error))?;
+        Ok(Rows { doing, cursor })
     }
 
     /// All rows of a question.

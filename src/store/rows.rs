@@ -362,3 +362,218 @@ impl Columns for StoryRow {
         block.millis("found_at", |row| row.found_at);
     }
 }
+
+/// A complete computation of the scores of authors. Table `author_score_runs`.
+#[derive(Debug, Clone)]
+pub struct ScoreRunRow<'a> {
+    /// Rises with each computation.
+    pub run: u64,
+    /// The latest mention, Unix milliseconds.
+    pub latest_at: i64,
+    /// When the latest row that was read had been stored, Unix milliseconds.
+    pub stored_at: i64,
+    /// Authors scored.
+    pub authors: u64,
+    /// Pairs of authors of whom one spoke to the other.
+    pub contacts: u64,
+    /// Versions of the formulas, and the configuration that they used.
+    pub rules: &'a str,
+    /// Of the terms.
+    pub weights: Weights,
+    /// Of advocacy.
+    pub half_life_days: f32,
+}
+
+/// How much the terms of influence weigh.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights {
+    /// Of reach.
+    pub reach: f32,
+    /// Of resonance.
+    pub resonance: f32,
+    /// Of authority.
+    pub authority: f32,
+    /// Of relevance.
+    pub relevance: f32,
+    /// Of activity.
+    pub activity: f32,
+}
+
+impl Columns for ScoreRunRow<'_> {
+    const TABLE: &'static str = "author_score_runs";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.u64("run", |row| row.run);
+        block.millis("latest_at", |row| row.latest_at);
+        block.millis("stored_at", |row| row.stored_at);
+        block.u64("authors", |row| row.authors);
+        block.u64("contacts", |row| row.contacts);
+        block.string("rules", |row| row.rules.as_bytes());
+        block.f32("weight_reach", |row| row.weights.reach);
+        block.f32("weight_resonance", |row| row.weights.resonance);
+        block.f32("weight_authority", |row| row.weights.authority);
+        block.f32("weight_relevance", |row| row.weights.relevance);
+        block.f32("weight_activity", |row| row.weights.activity);
+        block.f32("half_life_days", |row| row.half_life_days);
+    }
+}
+
+/// Influence of an author. Table `author_score_rows`, keyed by (run, channel, author); view `author_scores`.
+#[derive(Debug, Clone)]
+pub struct AuthorScoreRow<'a> {
+    /// Computation.
+    pub run: u64,
+    /// Platform.
+    pub channel: &'a str,
+    /// Id on the platform, or handle where there is none.
+    pub author: &'a str,
+    /// Handle as last seen.
+    pub handle: &'a str,
+    /// Display name as last seen.
+    pub name: &'a str,
+    /// Profile page as last seen.
+    pub url: &'a str,
+    /// Followers as last seen; `None` where no source says.
+    pub followers: Option<u64>,
+    /// The account says that it is automated.
+    pub bot: bool,
+    /// Public messages.
+    pub messages: u64,
+    /// Those that are no reposts.
+    pub posts: u64,
+    /// Weighted reactions to the posts.
+    pub reactions: u64,
+    /// Days with a message within the last 90.
+    pub active_days: u64,
+    /// First message, Unix milliseconds.
+    pub first_at: i64,
+    /// Last message, Unix milliseconds.
+    pub last_at: i64,
+    /// Votes of others that authority is made of.
+    pub voices: f32,
+    /// Followers at the top of the channel.
+    pub top_followers: f32,
+    /// Followers of a typical author of the channel.
+    pub typical_followers: f32,
+    /// Reactions to a typical post of the channel.
+    pub typical_reactions: f32,
+    /// The channel counts reactions.
+    pub counts_reactions: bool,
+    /// Term of influence, 0..=100.
+    pub reach: f32,
+    /// Term of influence, 0..=100.
+    pub resonance: f32,
+    /// Term of influence, 0..=100.
+    pub authority: f32,
+    /// Term of influence, 0..=100.
+    pub activity: f32,
+    /// 0..=100.
+    pub influence: f32,
+    /// Version of the formula.
+    pub version: &'a str,
+}
+
+impl Columns for AuthorScoreRow<'_> {
+    const TABLE: &'static str = "author_score_rows";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.u64("run", |row| row.run);
+        block.name("channel", |row| row.channel);
+        block.string("author", |row| row.author.as_bytes());
+        block.string("handle", |row| row.handle.as_bytes());
+        block.string("name", |row| row.name.as_bytes());
+        block.string("url", |row| row.url.as_bytes());
+        block.optional_u64("followers", |row| row.followers);
+        block.bool("bot", |row| row.bot);
+        block.u64("messages", |row| row.messages);
+        block.u64("posts", |row| row.posts);
+        block.u64("reactions", |row| row.reactions);
+        block.u64("active_days", |row| row.active_days);
+        block.millis("first_at", |row| row.first_at);
+        block.millis("last_at", |row| row.last_at);
+        block.f32("voices", |row| row.voices);
+        block.f32("top_followers", |row| row.top_followers);
+        block.f32("typical_followers", |row| row.typical_followers);
+        block.f32("typical_reactions", |row| row.typical_reactions);
+        block.bool("counts_reactions", |row| row.counts_reactions);
+        block.f32("reach", |row| row.reach);
+        block.f32("resonance", |row| row.resonance);
+        block.f32("authority", |row| row.authority);
+        block.f32("activity", |row| row.activity);
+        block.f32("influence", |row| row.influence);
+        block.name("version", |row| row.version);
+    }
+}
+
+/// What an author is to a brand. Table `brand_author_rows`, keyed by (run, brand, channel, author); view
+/// `brand_authors`.
+#[derive(Debug, Clone)]
+pub struct BrandAuthorRow<'a> {
+    /// Computation.
+    pub run: u64,
+    /// Name of the brand.
+    pub brand: &'a str,
+    /// Platform.
+    pub channel: &'a str,
+    /// Id on the platform, or handle where there is none.
+    pub author: &'a str,
+    /// Public mentions of the brand.
+    pub mentions: u64,
+    /// Of positive sentiment.
+    pub positive: u64,
+    /// Of neutral sentiment.
+    pub neutral: u64,
+    /// Of negative sentiment.
+    pub negative: u64,
+    /// Of which the scorer is not sure.
+    pub unsure: u64,
+    /// First mention, Unix milliseconds.
+    pub first_at: i64,
+    /// Last mention, Unix milliseconds.
+    pub last_at: i64,
+    /// 0..=100.
+    pub relevance: f32,
+    /// Influence with relevance as a term, 0..=100.
+    pub influence: f32,
+    /// Version of its formula.
+    pub influence_version: &'a str,
+    /// -100..=100.
+    pub advocacy: f32,
+    /// Weighted mean of the sides taken, -1..=1.
+    pub advocacy_mean: f32,
+    /// Sum of the weights.
+    pub advocacy_evidence: f32,
+    /// Version of its formula.
+    pub advocacy_version: &'a str,
+    /// Segments by name.
+    pub segments: Vec<String>,
+    /// Version of their rules.
+    pub segments_version: &'a str,
+}
+
+impl Columns for BrandAuthorRow<'_> {
+    const TABLE: &'static str = "brand_author_rows";
+
+    fn write(block: &mut Block<'_, Self>) {
+        block.u64("run", |row| row.run);
+        block.name("brand", |row| row.brand);
+        block.name("channel", |row| row.channel);
+        block.string("author", |row| row.author.as_bytes());
+        block.u64("mentions", |row| row.mentions);
+        block.u64("positive", |row| row.positive);
+        block.u64("neutral", |row| row.neutral);
+        block.u64("negative", |row| row.negative);
+        block.u64("unsure", |row| row.unsure);
+        block.millis("first_at", |row| row.first_at);
+        block.millis("last_at", |row| row.last_at);
+        block.f32("relevance", |row| row.relevance);
+        block.f32("influence", |row| row.influence);
+        block.name("influence_version", |row| row.influence_version);
+        block.f32("advocacy", |row| row.advocacy);
+        block.f32("advocacy_mean", |row| row.advocacy_mean);
+        block.f32("advocacy_evidence", |row| row.advocacy_evidence);
+        block.name("advocacy_version", |row| row.advocacy_version);
+        block.strings("segments", |row| &row.segments);
+        block.name("segments_version", |row| row.segments_version);
+    }
+}

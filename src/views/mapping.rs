@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Filter, millis};
+pub use crate::score::author::segment::Segment;
 use crate::store::{Store, StoreError};
+
+/// An author: the platform's id of them, or their handle where it gives none.
+pub(super) const AUTHOR: &str = "if(author_id = '', author_handle, author_id)";
 
 /// What authors are ranked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -18,6 +22,10 @@ pub enum Rank {
     Reach,
     /// Influence, then messages.
     Influence,
+    /// Advocacy, highest first; those of whom none is known come last.
+    Advocacy,
+    /// Advocacy, lowest first; those of whom none is known come last.
+    Detraction,
 }
 
 /// Somebody who speaks of the brands.
@@ -45,43 +53,82 @@ pub struct TopAuthor {
     pub negative: u64,
     /// Mean of the sentiment score over their mentions, -1..=1.
     pub mean_sentiment: f64,
-    /// The highest influence among their mentions, 0..=100.
+    /// Influence, 0..=100; until it is computed, and for those heard in private only, the highest among their mentions.
     pub influence: f32,
+    /// Advocacy for the brand that they spoke of most, -100..=100; `None` until it is computed, and for those heard in
+    /// private only.
+    pub advocacy: Option<f32>,
+    /// Their segments, of all brands that are asked for.
+    pub segments: Vec<String>,
 }
 
-/// The authors who rank highest; equal ones in the order of their ids.
+impl TopAuthor {
+    /// What to call them: handle, name or id.
+    pub fn called(&self) -> &str {
+        [&self.handle, &self.name].into_iter().find(|name| !name.is_empty()).unwrap_or(&self.author)
+    }
+}
+
+/// The authors who rank highest, of these segments where any are named; equal ones in the order of their ids. Scores
+/// are those of all of time.
 pub async fn top_authors(
     store: &Store,
     filter: &Filter,
+    segments: &[Segment],
     rank: Rank,
     limit: usize,
 ) -> Result<Vec<TopAuthor>, StoreError> {
-    const AUTHOR: &str = "if(author_id = '', author_handle, author_id)";
     const FOLLOWERS: &str = "argMax(author_followers, (observed_at, message_id, brand))";
     let order = match rank {
-        Rank::Messages => "uniqExact(message_id) DESC, max(mentions.influence) DESC".to_owned(),
-        Rank::Reach => format!("ifNull({FOLLOWERS}, 0) DESC, uniqExact(message_id) DESC"),
-        Rank::Influence => "max(mentions.influence) DESC, uniqExact(message_id) DESC".to_owned(),
+        Rank::Messages => "messages DESC, influence DESC",
+        Rank::Reach => "ifNull(followers, 0) DESC, messages DESC",
+        Rank::Influence => "influence DESC, messages DESC",
+        Rank::Advocacy => "advocacy DESC NULLS LAST, messages DESC",
+        Rank::Detraction => "advocacy ASC NULLS LAST, messages DESC",
     };
+    let of_brands = if filter.brands.is_empty() { "1" } else { "brand IN {brands:Array(String)}" };
+    let of_segments = if segments.is_empty() { "1" } else { "hasAny(segments, {segments:Array(String)})" };
+    let scored = format!(
+        "LEFT JOIN (SELECT channel, author, influence FROM author_scores) AS scores \
+             ON scores.channel = heard.channel AND scores.author = heard.author \
+         LEFT JOIN (SELECT channel, author, argMax(advocacy, (mentions, brand)) AS advocacy, \
+                        arraySort(groupUniqArrayArray(segments)) AS segments \
+                    FROM brand_authors WHERE {of_brands} GROUP BY channel, author) AS judged \
+             ON judged.channel = heard.channel AND judged.author = heard.author"
+    );
+    const INFLUENCE: &str = "if(scores.author = '', heard.influence, scores.influence) AS influence";
+    const ADVOCACY: &str = "if(judged.author = '', NULL, judged.advocacy) AS advocacy";
     // Ranks everybody by few columns first, then reads the profiles of those who are shown. The mean is taken over
     // integers, so that it does not depend on the order of addition.
     let sql = format!(
-        "WITH top AS (SELECT channel, {AUTHOR} AS author FROM {{mentions}} WHERE author != '' \
-             GROUP BY channel, author ORDER BY {order}, channel, author LIMIT {limit}) \
-         SELECT toString(channel) AS channel, {AUTHOR} AS author, \
-             argMax(author_handle, (observed_at, message_id, brand)) AS handle, \
-             argMax(author_name, (observed_at, message_id, brand)) AS name, \
-             {FOLLOWERS} AS followers, \
-             argMax(author_verified, (observed_at, message_id, brand)) AS verified, \
-             argMax(author_bot, (observed_at, message_id, brand)) AS bot, \
-             uniqExact(message_id) AS messages, countIf(sentiment = 'positive') AS positive, \
-             countIf(sentiment = 'negative') AS negative, \
-             sum(toInt64(round(sentiment_score * 1e6))) / 1e6 / count() AS mean_sentiment, \
-             max(mentions.influence) AS influence \
-         FROM {{mentions}} WHERE (mentions.channel, {AUTHOR}) IN (SELECT channel, author FROM top) \
-         GROUP BY channel, author ORDER BY {order}, channel, author"
+        "WITH top AS (SELECT heard.channel AS channel, heard.author AS author, messages, followers, {INFLUENCE}, \
+                 {ADVOCACY}, judged.segments AS segments \
+             FROM (SELECT channel, {AUTHOR} AS author, uniqExact(message_id) AS messages, {FOLLOWERS} AS followers, \
+                       max(mentions.influence) AS influence \
+                   FROM {{mentions}} WHERE author != '' GROUP BY channel, author) AS heard {scored} \
+             WHERE {of_segments} ORDER BY {order}, channel, author LIMIT {limit}) \
+         SELECT toString(heard.channel) AS channel, heard.author AS author, handle, name, followers, verified, bot, \
+             messages, positive, negative, mean_sentiment, {INFLUENCE}, {ADVOCACY}, judged.segments AS segments \
+         FROM (SELECT channel, {AUTHOR} AS author, \
+                   argMax(author_handle, (observed_at, message_id, brand)) AS handle, \
+                   argMax(author_name, (observed_at, message_id, brand)) AS name, \
+                   {FOLLOWERS} AS followers, \
+                   argMax(author_verified, (observed_at, message_id, brand)) AS verified, \
+                   argMax(author_bot, (observed_at, message_id, brand)) AS bot, \
+                   uniqExact(message_id) AS messages, countIf(sentiment = 'positive') AS positive, \
+                   countIf(sentiment = 'negative') AS negative, \
+                   sum(toInt64(round(sentiment_score * 1e6))) / 1e6 / count() AS mean_sentiment, \
+                   max(mentions.influence) AS influence \
+               FROM {{mentions}} WHERE (mentions.channel, {AUTHOR}) IN (SELECT channel, author FROM top) \
+               GROUP BY channel, author) AS heard {scored} \
+         ORDER BY {order}, channel, author"
     );
-    store.fetch("reading top authors", filter.ask(store, &sql)).await
+    let mut query = filter.ask(store, &sql);
+    if !segments.is_empty() {
+        let names: Vec<&str> = segments.iter().map(|segment| segment.as_str()).collect();
+        query = query.param("segments", names);
+    }
+    store.fetch("reading top authors", query).await
 }
 
 /// How often somebody spoke to somebody else in one way.

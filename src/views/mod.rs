@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::store::Store;
 
+pub mod authors;
 pub mod corrections;
 pub mod management;
 pub mod mapping;
@@ -20,6 +21,7 @@ pub mod measurement;
 pub mod mentions;
 pub mod middleware;
 pub mod monitoring;
+pub(crate) mod voices;
 
 /// Which mentions a question is about; what is empty or `None` does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

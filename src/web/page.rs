@@ -57,6 +57,15 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
             cells(page, &[&author.messages, &mood, &influence])
         })
     })?;
+    for (title, authors) in [("Mapping: advocates", &report.advocates), ("Mapping: detractors", &report.detractors)] {
+        section(page, title, |page| {
+            let heads = ["Author", "Channel", "Segments", "Positive", "Negative", "Advocacy"];
+            table(page, &heads, authors.iter(), |page, author| {
+                cells(page, &[&Text(author.called()), &Text(&author.channel), &Text(&author.segments.join(", "))])?;
+                cells(page, &[&author.positive, &author.negative, &Figure(author.advocacy.map(f64::from))])
+            })
+        })?;
+    }
     section(page, "Management: negative and unanswered", |page| mentions(page, &report.unanswered))?;
     section(page, "Middleware: sources", |page| {
         let heads = ["Source", "Channel", "Heard", "Matched", "Refused", "Last poll", "Last error"];

@@ -52,7 +52,10 @@ async fn the_document_names_the_parameters_that_are_read() {
                 .filter(|parameter| parameter["in"] == "query")
                 .map(|parameter| parameter["name"].as_str().unwrap())
                 .collect();
-            let url = format!("{}?0=", path.replace("{id}", &id(1).to_string()));
+            let url = format!(
+                "{}?0=",
+                path.replace("{id}", &id(1).to_string()).replace("{channel}", "feed").replace("{author}", "a1")
+            );
             let answer = server.request(&method.to_uppercase(), &url, "").send().await.unwrap();
             let (status, problem) = crate::server::read(answer).await;
             assert_eq!(status.as_u16(), 400, "{method} {path}: {problem}");
@@ -141,6 +144,7 @@ async fn the_guides_examples_work() {
         ..crate::clickhouse::mention("Acme", number, "my Acme kettle broke")
     };
     server.store.insert_mentions(&[row(1), row(2)]).await.unwrap();
+    hearken::authors::refresh(&server.store, &Default::default()).await.unwrap();
     let token = server.token(hearken::api::Role::Admin, &[]).await;
     let cursor = server.get("/api/v1/mentions?limit=1", &token).await["next"].as_str().unwrap().to_owned();
     let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();

@@ -10,6 +10,7 @@ use crate::server::{ids, server, talk};
 async fn a_token_sees_its_brands_and_only_managers_see_private_channels() {
     let Some(server) = server("api_roles").await else { return };
     server.store.insert_mentions(&talk()).await.unwrap();
+    hearken::authors::refresh(&server.store, &Default::default()).await.unwrap();
     for (role, brands, expected) in [
         (Role::Viewer, &[][..], &[3, 2, 2, 1][..]),
         (Role::Analyst, &[], &[3, 2, 2, 1]),
@@ -44,6 +45,16 @@ async fn a_token_sees_its_brands_and_only_managers_see_private_channels() {
         let report = server.get("/report.json", &token).await;
         assert_eq!(report["totals"]["mentions"], mentions, "{who}");
         assert_eq!(report["latest"].as_array().unwrap().len() as u64, mentions, "{who}");
+
+        // An author's influence is for everybody, what they are to a brand is not.
+        let page = get("authors/mastodon/b2").await;
+        assert!(page["influence"].as_f64().unwrap() > 0.0, "{who}");
+        let of: Vec<&str> =
+            page["brands"].as_array().unwrap().iter().map(|brand| brand["brand"].as_str().unwrap()).collect();
+        let visible = |brand: &&str| brands.is_empty() || brands.contains(brand);
+        assert_eq!(of, ["acme", "globex"].into_iter().filter(visible).collect::<Vec<_>>(), "{who}");
+        let said = page["latest"].as_array().unwrap().iter().map(|mention| mention["id"].as_str().unwrap().to_owned());
+        assert!(said.clone().count() > 0 && said.clone().all(|id| expected.contains(&id)), "{who}");
 
         // Single messages; what is not there and what may not be seen are the same.
         for number in 1..=6_u64 {

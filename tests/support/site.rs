@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is compared between two runs: everything that a user can see, save the times at which this
 /// machine happened to hear and store it.
-const FIGURES: [(&str, &str); 4] = [
+const FIGURES: [(&str, &str); 6] = [
     (
         "totals",
         "SELECT brand, channel, language, sentiment, count(), uniqExact(message_id), sum(likes), sum(reposts),
@@ -23,6 +23,17 @@ const FIGURES: [(&str, &str); 4] = [
         "mentions",
         "SELECT brand, sum(cityHash64(message_id, text, author_handle, published_at, sentiment, sentiment_score,
                 sentiment_confidence, influence, matched, hashtags, mentioned)) FROM mentions GROUP BY ALL ORDER BY ALL",
+    ),
+    (
+        "authors",
+        "SELECT count(), sum(cityHash64(channel, author, handle, ifNull(followers, 0), messages, posts, reactions,
+                active_days, first_at, last_at, latest_at, voices, reach, resonance, authority, activity, influence))
+         FROM author_scores",
+    ),
+    (
+        "brand authors",
+        "SELECT brand, count(), sum(cityHash64(channel, author, mentions, positive, neutral, negative, unsure, first_at,
+                last_at, relevance, influence, advocacy, segments)) FROM brand_authors GROUP BY ALL ORDER BY ALL",
     ),
     ("dead letters", "SELECT source, origin, reason, count() FROM dead_letters GROUP BY ALL ORDER BY ALL"),
     ("gaps", "SELECT source, reason, count() FROM coverage_gaps GROUP BY ALL ORDER BY ALL"),
