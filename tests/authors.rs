@@ -269,7 +269,7 @@ fn the_airlines_have_advocates_and_detractors() {
     insta::assert_snapshot!("airline_author", String::from_utf8(page.stdout).unwrap());
     let report = String::from_utf8(site.hearken(&["report"]).output().unwrap().stdout).unwrap();
     assert!(report.contains("advocates  SMHillman +68"), "{report}");
-    assert!(report.contains("detractors alanbestnyc -60"), "{report}");
+    assert!(report.contains("detractors Ltos5363 -70"), "{report}");
     let nobody = site.hearken(&["author", "nobody at all"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(65));
 
