@@ -57,6 +57,7 @@ struct Published<'a> {
     sentiment: &'a str,
     sentiment_score: f32,
     sentiment_confidence: f32,
+    sentiment_model: &'a str,
     influence: f32,
     scored_at: Timestamp,
     message: &'a Message,
@@ -146,7 +147,11 @@ impl Scored {
     }
 
     /// The same as records of the topic `hearken.mentions`, keyed by message id.
-    pub fn records(&self, brands: &[Brand]) -> impl Iterator<Item = Result<Record, serde_json::Error>> {
+    pub fn records(
+        &self,
+        brands: &[Brand],
+        scorer: &Scorer,
+    ) -> impl Iterator<Item = Result<Record, serde_json::Error>> {
         self.matches.iter().filter_map(|matched| Some((brands.get(matched.brand)?, matched))).map(|(brand, matched)| {
             let published = Published {
                 brand: &brand.name,
@@ -156,6 +161,7 @@ impl Scored {
                 sentiment: self.score.sentiment.label.as_str(),
                 sentiment_score: self.score.sentiment.score,
                 sentiment_confidence: self.score.sentiment.confidence,
+                sentiment_model: scorer.model_name(),
                 influence: self.score.influence.score,
                 scored_at: self.at,
                 message: &self.message,

@@ -39,6 +39,7 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     3 "0003_views.sql",
     4 "0004_corrections.sql",
     5 "0005_tokens.sql",
+    6 "0006_second_opinions.sql",
 ];
 
 /// Tables that hold what was acknowledged.

@@ -20,6 +20,7 @@ pub mod measurement;
 pub mod mentions;
 pub mod middleware;
 pub mod monitoring;
+pub mod opinions;
 
 /// Which mentions a question is about; what is empty or `None` does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
