@@ -153,14 +153,14 @@ async fn standing(store: &Store, found: &[Place]) -> Result<Vec<Wanted>, StoreEr
     store.fetch("reading texts without a second opinion", store.query(&sql).param("ids", ids)).await
 }
 
-/// Of how many of these (message, version) a second opinion stands.
+/// Of how many of these (message, version) a second opinion stands, under every brand.
 pub async fn applied(store: &Store, opinions: &[Opinion]) -> Result<u64, StoreError> {
-    let sql = "SELECT uniqExact(message_id, revision_version) FROM ( \
-                   SELECT message_id, toUInt64(bitShiftRight(revision, 64)) AS revision_version \
+    let sql = "SELECT count() FROM ( \
+                   SELECT message_id, toUInt64(bitShiftRight(revision, 64)) AS version \
                    FROM mention_revisions FINAL \
                    WHERE message_id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) AND NOT deleted \
-                       AND bitAnd(revision, 65535) > 0) \
-               WHERE (message_id, revision_version) IN ( \
+                   GROUP BY message_id, version HAVING min(bitAnd(revision, 65535)) > 0) \
+               WHERE (message_id, version) IN ( \
                    SELECT toUUID(opinion.1), opinion.2 \
                    FROM (SELECT arrayJoin(arrayZip({ids:Array(String)}, {versions:Array(UInt64)})) AS opinion))";
     let ids: Vec<String> = opinions.iter().map(|opinion| opinion.message_id.to_string()).collect();

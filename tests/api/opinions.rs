@@ -42,6 +42,7 @@ async fn an_opinion_is_a_revision_of_every_mention_of_its_message_and_keeps_the_
     server.store.insert_mentions(&rows).await.unwrap();
     let before = server.others().await;
     assert_eq!(server.give(&[opinion(1, 0)]).await, (1, 0));
+    assert_eq!(ids(&server.get(WANTED, "").await), [id(2).to_string()], "under every brand at once");
     // Again, with another answer too: what stands stays.
     let other = json!({"id": id(1), "version": 0, "sentiment": "positive", "score": 1, "confidence": 1, "model": "x"});
     assert_eq!(server.give(&[opinion(1, 0), other]).await, (1, 0));

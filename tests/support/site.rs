@@ -72,7 +72,7 @@ impl Site {
 
     /// A `hearken` command on this installation.
     pub fn hearken(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hearken"));
+        let mut command = Command::new(super::program());
         command.arg("--config").arg(self.config()).args(arguments).stdin(Stdio::null());
         command
     }
