@@ -220,5 +220,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+        let operations = include_str!("../../docs/operations.md");
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_whitespace().next());
+        for name in names {
+            assert!(operations.contains(&format!("`{name}")), "{name} is not in docs/operations.md");
+        }
     }
 }
