@@ -327,44 +327,37 @@ impl App {
     }
 
     fn score(&mut self, store: Store, rules: Rules) {
-        let of_authors = store.clone();
         let pipeline = Arc::new(Pipeline {
             log: self.log.clone(),
-            store,
+            store: store.clone(),
             rules: RwLock::new(Arc::new(rules)),
             publish: matches!(self.config.log.kind, LogKind::Kafka(_)),
             metrics: self.metrics.clone(),
         });
         self.pipeline = Some(pipeline.clone());
-        let (log, store) = (pipeline.log.clone(), pipeline.store.clone());
-        let told = store.clone();
-        self.supervisor.spawn("stories", move |stop| {
-            let store = told.clone();
-            async move {
-                migrate(&store).await?;
-                stories::run(store, stop).await
-            }
-        });
-        self.supervisor.spawn("pipeline", move |stop| {
-            let pipeline = pipeline.clone();
-            async move {
-                migrate(&pipeline.store).await?;
-                pipeline::run(pipeline, stop).await
-            }
-        });
-        self.supervisor.spawn("ledger", move |stop| {
-            let (log, store) = (log.clone(), store.clone());
-            async move {
-                migrate(&store).await?;
-                ledger::run(log, store, stop).await
-            }
-        });
+        self.spawn_on_store("pipeline", &store, move |_, stop| pipeline::run(pipeline.clone(), stop));
+        let log = self.log.clone();
+        self.spawn_on_store("ledger", &store, move |store, stop| ledger::run(log.clone(), store, stop));
+        self.spawn_on_store("stories", &store, stories::run);
         let config::Authors { every, rules } = self.config.authors;
-        self.supervisor.spawn("authors", move |stop| {
-            let store = of_authors.clone();
+        self.spawn_on_store("authors", &store, move |store, stop| authors::run(store, rules, every, stop));
+    }
+
+    /// Starts a task once the schema is up to date.
+    fn spawn_on_store<W>(
+        &mut self,
+        name: &str,
+        store: &Store,
+        work: impl Fn(Store, CancellationToken) -> W + Clone + Send + 'static,
+    ) where
+        W: Future<Output = Result<(), TaskError>> + Send + 'static,
+    {
+        let store = store.clone();
+        self.supervisor.spawn(name, move |stop| {
+            let (store, work) = (store.clone(), work.clone());
             async move {
                 migrate(&store).await?;
-                authors::run(store, rules, every, stop).await
+                work(store, stop).await
             }
         });
     }
@@ -421,23 +414,24 @@ impl App {
     }
 
     /// Waits until everything that the sources have now was heard, and everything that was heard is
-    /// stored, and the scores of its authors are those of what is stored.
+    /// stored, and stories and the scores of authors are those of what is stored.
     pub async fn idle(&self) -> Result<(), AppError> {
-        while !(self.sources_are_idle()? && self.log_is_drained().await && self.authors_are_scored().await?) {
+        while !(self.sources_are_idle()? && self.log_is_drained().await && self.is_evaluated().await?) {
             tokio::time::sleep(IDLE_CHECK).await;
         }
         Ok(())
     }
 
-    /// Brings the scores of authors up to date; false while the store is away.
-    async fn authors_are_scored(&self) -> Result<bool, AppError> {
+    /// Brings stories and the scores of authors up to date; false while the store is away.
+    async fn is_evaluated(&self) -> Result<bool, AppError> {
         let Some(store) = self.store.as_ref().filter(|_| self.roles.score) else { return Ok(true) };
-        let scored = async {
+        let evaluated = async {
             // The tasks that do this may have had nothing to do yet.
             store.migrate().await?;
+            stories::find(store).await?;
             authors::refresh(store, &self.config.authors.rules).await
         };
-        match scored.await {
+        match evaluated.await {
             Ok(_) => Ok(true),
             Err(error) if error.is_retryable() => Ok(false),
             Err(error) => Err(error.into()),

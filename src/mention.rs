@@ -57,6 +57,7 @@ struct Published<'a> {
     sentiment: &'a str,
     sentiment_score: f32,
     sentiment_confidence: f32,
+    sentiment_model: &'a str,
     intents: &'a [Intent],
     influence: f32,
     scored_at: Timestamp,
@@ -150,7 +151,11 @@ impl Scored {
     }
 
     /// The same as records of the topic `hearken.mentions`, keyed by message id.
-    pub fn records(&self, brands: &[Brand]) -> impl Iterator<Item = Result<Record, serde_json::Error>> {
+    pub fn records(
+        &self,
+        brands: &[Brand],
+        scorer: &Scorer,
+    ) -> impl Iterator<Item = Result<Record, serde_json::Error>> {
         self.matches.iter().filter_map(|matched| Some((brands.get(matched.brand)?, matched))).map(|(brand, matched)| {
             let published = Published {
                 brand: &brand.name,
@@ -160,6 +165,7 @@ impl Scored {
                 sentiment: self.score.sentiment.label.as_str(),
                 sentiment_score: self.score.sentiment.score,
                 sentiment_confidence: self.score.sentiment.confidence,
+                sentiment_model: scorer.model_name(),
                 intents: &self.score.intents,
                 influence: self.score.influence.score,
                 scored_at: self.at,

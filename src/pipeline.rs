@@ -170,7 +170,8 @@ async fn score(pipeline: Arc<Pipeline>, records: Vec<Delivered>) -> Result<Gathe
         for row in rows.iter().filter(|row| !row.deleted) {
             *by_brand.entry(row.brand.to_owned()).or_default() += 1;
         }
-        let published = scored.iter().filter(|_| pipeline.publish).flat_map(|one| one.records(&rules.brands));
+        let published =
+            scored.iter().filter(|_| pipeline.publish).flat_map(|one| one.records(&rules.brands, &rules.scorer));
         pipeline.metrics.scored(started.elapsed());
         Ok::<_, serde_json::Error>(Gathered {
             offsets: Offsets::covering(&records),

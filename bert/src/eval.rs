@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fusion;
 use crate::opinion::{Class, Probabilities};
-
-/// No probability counts as less, so that no tier alone rules a class out.
-const LEAST: f32 = 0.01;
 
 /// Why labelled texts cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,48 +116,39 @@ pub fn figures(set: &Set, answers: &[Probabilities]) -> Figures {
     Figures { recall: recall / count, f1: f1 / count, accuracy: share(right, pairs.len()) }
 }
 
-/// One opinion from two: the geometric means of their probabilities, made to add up to 1.
-pub fn fused(first: &Probabilities, second: &Probabilities) -> Probabilities {
-    let product = |first: f32, second: f32| (first.max(LEAST) * second.max(LEAST)).sqrt();
-    let negative = product(first.negative, second.negative);
-    let neutral = product(first.neutral, second.neutral);
-    let positive = product(first.positive, second.positive);
-    let sum = negative + neutral + positive;
-    Probabilities { negative: negative / sum, neutral: neutral / sum, positive: positive / sum }
-}
-
-/// A line that `hearken score` prints.
-#[derive(Deserialize)]
-struct FirstTier {
+/// What the first tier shows of a text: a line that `hearken score` prints.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Shown {
     label: String,
     score: f32,
     confidence: f32,
 }
 
-/// The first tier's probabilities from a line that `hearken score` printed.
-///
-/// It prints P(positive) - P(negative), the most probable label, and its probability; from these follow the three.
-/// Where it is unsure it does not print the label, so the one that fits is taken.
-pub fn first_tier(line: &str) -> Result<Probabilities, DataError> {
-    let FirstTier { label, score, confidence } =
-        serde_json::from_str(line).map_err(|error| DataError::FirstTier(error.to_string()))?;
-    let polar = || {
-        let (high, low) = (confidence, confidence - score.abs());
-        let (negative, positive) = if score < 0.0 { (high, low) } else { (low, high) };
-        Probabilities { negative, neutral: 1.0 - high - low, positive }
-    };
-    let neutral = || {
-        let rest = 1.0 - confidence;
-        Probabilities { negative: (rest - score) / 2.0, neutral: confidence, positive: (rest + score) / 2.0 }
-    };
-    let fits = |of: &Probabilities| {
-        [of.negative, of.neutral, of.positive].iter().all(|share| (-1e-3..=confidence + 1e-3).contains(share))
-    };
-    match label.as_str() {
-        "neutral" => Ok(neutral()),
-        "negative" | "positive" => Ok(polar()),
-        "unsure" => Ok(Some(neutral()).filter(fits).unwrap_or_else(polar)),
-        other => Err(DataError::FirstTier(format!("the label {other:?} is not known"))),
+impl Shown {
+    /// Reads a line.
+    pub fn read(line: &str) -> Result<Self, DataError> {
+        let shown: Self = serde_json::from_str(line).map_err(|error| DataError::FirstTier(error.to_string()))?;
+        match shown.label.as_str() {
+            "negative" | "neutral" | "positive" | "unsure" => Ok(shown),
+            other => Err(DataError::FirstTier(format!("the label {other:?} is not known"))),
+        }
+    }
+
+    /// Its probabilities; where it is unsure, some that are shown alike.
+    pub fn guessed(&self) -> Probabilities {
+        let Self { score, confidence, .. } = *self;
+        let neutral = fusion::neutral(score, confidence);
+        let fits = [neutral.negative, neutral.positive].iter().all(|share| (-1e-3..=confidence + 1e-3).contains(share));
+        fusion::recovered(&self.label, score, confidence).unwrap_or_else(|| match fits {
+            true => neutral,
+            false => fusion::polar(score, confidence),
+        })
+    }
+
+    /// The opinion of both tiers together, as `hearken-bert run` gives it.
+    pub fn with(&self, second: &Probabilities) -> Probabilities {
+        let first = fusion::recovered(&self.label, self.score, self.confidence);
+        first.map_or(*second, |first| fusion::fused(&first, second))
     }
 }
 
@@ -218,7 +207,7 @@ mod tests {
     fn what_the_first_tier_prints_gives_its_probabilities_back() {
         for (negative, neutral, positive) in [(0.7, 0.2, 0.1), (0.1, 0.8, 0.1), (0.05, 0.15, 0.8), (0.3, 0.44, 0.26)] {
             let is = Probabilities { negative, neutral, positive };
-            let read = first_tier(&line(&is.opinion())).unwrap();
+            let read = Shown::read(&line(&is.opinion())).unwrap().guessed();
             assert!(
                 (read.negative - negative).abs() < 1e-3 && (read.positive - positive).abs() < 1e-3,
                 "{read:?} {is:?}"
@@ -226,24 +215,13 @@ mod tests {
         }
         // Where it is unsure, more than one may fit: one that would be shown alike.
         let shown = Probabilities { negative: 0.4, neutral: 0.35, positive: 0.25 }.opinion();
-        let read = first_tier(&line(&shown)).unwrap().opinion();
+        let read = Shown::read(&line(&shown)).unwrap().guessed().opinion();
         assert!((read.score - shown.score).abs() < 1e-3 && (read.confidence - shown.confidence).abs() < 1e-3);
-        assert!(first_tier("{}").is_err() && first_tier(r#"{"label":"x","score":0,"confidence":0}"#).is_err());
+        assert!(Shown::read("{}").is_err() && Shown::read(r#"{"label":"x","score":0,"confidence":0}"#).is_err());
     }
 
     fn line(shown: &Opinion) -> String {
         let Opinion { sentiment, score, confidence } = shown;
         format!(r#"{{"label":"{sentiment}","score":{score},"confidence":{confidence},"language":"en"}}"#)
-    }
-
-    #[test]
-    fn fusing_keeps_what_both_say_and_the_surer_of_two_that_disagree() {
-        let sure = Probabilities { negative: 0.9, neutral: 0.05, positive: 0.05 };
-        let open = Probabilities { negative: 0.3, neutral: 0.3, positive: 0.4 };
-        assert_eq!(fused(&sure, &sure).best().0, Class::Negative);
-        assert_eq!(fused(&open, &sure).best().0, Class::Negative);
-        assert_eq!(fused(&sure, &open).best().0, Class::Negative);
-        let sum = fused(&sure, &open);
-        assert!((sum.negative + sum.neutral + sum.positive - 1.0).abs() < 1e-6);
     }
 }

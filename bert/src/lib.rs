@@ -6,14 +6,29 @@
 //! ```
 //!
 //! [`checkpoint`] finds the files of a Hugging Face checkpoint and says what is wrong with them; [`worker`] keeps
-//! the model on a thread of its own behind a bounded queue. Nothing in here knows where texts come from.
+//! the model on a thread of its own behind a bounded queue. Both know nothing of where texts come from.
+//!
+//! ```text
+//! daemon or topic ─ texts (texts) ─ judge: known lately (cache)? else worker ─ with the first tier (fusion) ─ daemon
+//! ```
+//!
+//! [`run`] is that loop, one batch after another: what was read is done with once the [`daemon`] has acknowledged the
+//! opinions.
 
 pub mod batch;
+pub mod cache;
 pub mod checkpoint;
+pub mod daemon;
 pub mod eval;
+pub mod fusion;
+pub mod judge;
 pub mod labels;
+pub mod metrics;
 pub mod model;
 pub mod opinion;
+pub mod run;
+pub mod telemetry;
 pub mod text;
+pub mod texts;
 pub mod tokenizer;
 pub mod worker;

@@ -1,22 +1,40 @@
-//! `hearken-bert`: scores texts with a transformer.
+//! `hearken-bert`: scores texts with a transformer; beside a daemon, every mention again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
 use std::io::{BufRead, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearken_bert::checkpoint::Checkpoint;
-use hearken_bert::eval::{self, Figures, Set};
+use hearken_bert::daemon::{Daemon, DaemonError};
+use hearken_bert::eval::{self, Figures, Set, Shown};
+use hearken_bert::judge::Judge;
+use hearken_bert::metrics::{self, Metrics};
 use hearken_bert::model::{Model, Options, Precision};
 use hearken_bert::opinion::Probabilities;
+use hearken_bert::run::{self, RunError};
+use hearken_bert::telemetry;
+use hearken_bert::texts::{ApiTexts, KafkaTexts, Texts, TextsError};
+use hearken_bert::worker::Worker;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// The command line is wrong (sysexits.h).
 const USAGE: u8 = 64;
 /// The input or the checkpoint is wrong.
 const DATA: u8 = 65;
+/// Something that is needed does not work.
+const UNAVAILABLE: u8 = 69;
+/// A bug.
+const BUG: u8 = 70;
+/// Where the token is, unless said otherwise; it need not be there.
+const DEFAULT_TOKEN: &str = "env:HEARKEN_TOKEN";
+/// Batches that wait for the model: there is one reader.
+const QUEUE: usize = 1;
 /// Texts that are read before they are scored.
 const CHUNK: usize = 512;
 
@@ -32,6 +50,8 @@ struct Arguments {
 enum What {
     /// Score texts on standard input, one a line; print JSON lines.
     Score(Loading),
+    /// Give every mention of a daemon a second opinion, until it is stopped.
+    Run(Run),
     /// Measure on labelled texts, beside the first tier and together with it.
     Eval(Eval),
 }
@@ -67,6 +87,26 @@ enum Exactness {
 }
 
 #[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    loading: Loading,
+    /// The daemon's web address.
+    #[arg(long, default_value = "http://127.0.0.1:7700", env = "HEARKEN_API")]
+    api: String,
+    /// Where the token is: `env:NAME` or `file:PATH`. It needs the role `admin` for all brands. Without any tokens, a
+    /// daemon on the same machine needs none.
+    #[arg(long, default_value = DEFAULT_TOKEN)]
+    token: String,
+    /// Kafka brokers (`host:port`, several with commas): reads the topic `hearken.mentions` instead of asking the daemon
+    /// what is wanted.
+    #[arg(long)]
+    kafka: Option<String>,
+    /// Tell Prometheus how it is doing, at `/metrics` of this address, such as `127.0.0.1:9700`.
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
+}
+
+#[derive(Args)]
 struct Eval {
     #[command(flatten)]
     loading: Loading,
@@ -85,6 +125,20 @@ struct Eval {
 struct Failure(u8, String);
 
 impl Failure {
+    /// Why `run` ended. Starting again does not help where the daemon refuses the token or the address is wrong.
+    fn ended(error: impl Into<RunError>) -> Self {
+        let error = error.into();
+        let code = match &error {
+            RunError::Model(_) => BUG,
+            RunError::Daemon(error) | RunError::Texts(TextsError::Daemon(error)) => match error {
+                DaemonError::Client { .. } | DaemonError::Token { .. } => USAGE,
+                DaemonError::Foreign { .. } => UNAVAILABLE,
+            },
+            RunError::Texts(TextsError::Kafka(_)) => UNAVAILABLE,
+        };
+        Self(code, error.to_string())
+    }
+
     fn data(error: impl std::fmt::Display) -> Self {
         Self(DATA, error.to_string())
     }
@@ -93,6 +147,7 @@ impl Failure {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         What::Score(loading) => score(&loading),
+        What::Run(command) => run(command),
         What::Eval(command) => measure(command),
     };
     match done {
@@ -106,6 +161,11 @@ fn main() -> ExitCode {
 
 impl Loading {
     fn model(&self) -> Result<Model, Failure> {
+        let (checkpoint, options) = self.checked()?;
+        Model::load(&checkpoint, options).map_err(Failure::data)
+    }
+
+    fn checked(&self) -> Result<(Checkpoint, Options), Failure> {
         if self.threads == 0 || self.tokens < 8 {
             return Err(Failure(USAGE, "--threads must be at least 1, --tokens at least 8".to_owned()));
         }
@@ -116,7 +176,7 @@ impl Loading {
         };
         let options = Options { precision, threads: self.threads, tokens: self.tokens, ..Options::default() };
         let checkpoint = Checkpoint::open(&self.checkpoint, self.labels.as_deref()).map_err(Failure::data)?;
-        Model::load(&checkpoint, options).map_err(Failure::data)
+        Ok((checkpoint, options))
     }
 }
 
@@ -172,6 +232,72 @@ fn lines(input: &mut impl BufRead) -> Result<Vec<String>, Failure> {
     Ok(texts)
 }
 
+fn run(command: Run) -> Result<(), Failure> {
+    telemetry::start();
+    let (checkpoint, options) = command.loading.checked()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure(BUG, format!("cannot start: {error}")))?;
+    runtime.block_on(give_opinions(command, checkpoint, options))
+}
+
+async fn give_opinions(command: Run, checkpoint: Checkpoint, options: Options) -> Result<(), Failure> {
+    let stop = stopped().map_err(|error| Failure(BUG, format!("cannot listen for signals: {error}")))?;
+    let metrics = Metrics::default();
+    let daemon = Daemon::new(&command.api, token(&command.token)?, metrics.clone()).map_err(Failure::ended)?;
+    if let Some(address) = command.metrics {
+        let listener = metrics::listen(address).await.map_err(|error| Failure(USAGE, error.to_string()))?;
+        tokio::spawn(metrics::serve(listener, metrics.clone()));
+    }
+    let name = checkpoint.name.clone();
+    let worker = Worker::start(checkpoint, options, QUEUE).await.map_err(Failure::data)?;
+    let judge = Judge::new(worker, &name, metrics.clone());
+    let texts = match &command.kafka {
+        Some(brokers) => {
+            let texts = KafkaTexts::join(brokers, metrics.clone());
+            Texts::Kafka(Box::new(texts.map_err(|error| Failure(USAGE, error.to_string()))?))
+        }
+        None => Texts::Api(ApiTexts::default()),
+    };
+    tracing::info!(api = command.api, kafka = command.kafka, model = judge.name(), "giving second opinions");
+    run::run(texts, judge, daemon, metrics, stop).await.map_err(Failure::ended)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Cancelled by SIGTERM and SIGINT.
+fn stopped() -> std::io::Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: what is in work is finished");
+        cancel.cancel();
+    });
+    Ok(stop)
+}
+
+/// The token at a place; none where the usual place is empty.
+fn token(reference: &str) -> Result<Option<String>, Failure> {
+    let usage = |message: String| Failure(USAGE, format!("--token {reference}: {message}"));
+    let token = if let Some(name) = reference.strip_prefix("env:") {
+        match std::env::var(name) {
+            Err(_) if reference == DEFAULT_TOKEN => return Ok(None),
+            value => value.map_err(|_| usage("the environment variable is not set".to_owned()))?,
+        }
+    } else if let Some(path) = reference.strip_prefix("file:") {
+        std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read the file: {error}")))?
+    } else {
+        // It may be the token itself, which is not told.
+        let message = "--token says where the token is, as `env:NAME` or `file:PATH`, and is not the token itself";
+        return Err(Failure(USAGE, message.to_owned()));
+    };
+    match token.trim() {
+        "" => Err(usage("it is empty".to_owned())),
+        token => Ok(Some(token.to_owned())),
+    }
+}
+
 fn measure(command: Eval) -> Result<(), Failure> {
     let model = command.loading.model()?;
     println!("{:24} {:>6} {:>7}   macro recall, f1, accuracy in percent", "set", "rows", "classes");
@@ -188,8 +314,9 @@ fn measure(command: Eval) -> Result<(), Failure> {
         let mut columns = vec![("second tier", eval::figures(&set, &second))];
         if let Some(program) = &command.hearken {
             let first = first_tier(program, &rows)?;
-            let both: Vec<_> = first.iter().zip(&second).map(|(first, second)| eval::fused(first, second)).collect();
-            columns.push(("first tier", eval::figures(&set, &first)));
+            let guessed: Vec<_> = first.iter().map(Shown::guessed).collect();
+            let both: Vec<_> = first.iter().zip(&second).map(|(first, second)| first.with(second)).collect();
+            columns.push(("first tier", eval::figures(&set, &guessed)));
             columns.push(("both", eval::figures(&set, &both)));
         }
         let classes = if set.is_two_class() { 2 } else { 3 };
@@ -230,7 +357,7 @@ fn row(name: &str, rows: &str, classes: &str, columns: &[(&str, Figures)]) {
 }
 
 /// What the first tier says of each text.
-fn first_tier(program: &Path, texts: &[String]) -> Result<Vec<Probabilities>, Failure> {
+fn first_tier(program: &Path, texts: &[String]) -> Result<Vec<Shown>, Failure> {
     let cannot = |error: std::io::Error| Failure::data(format!("cannot run {} score: {error}", program.display()));
     let mut child =
         Command::new(program).arg("score").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?;
@@ -243,9 +370,9 @@ fn first_tier(program: &Path, texts: &[String]) -> Result<Vec<Probabilities>, Fa
     if !output.status.success() || !matches!(written, Ok(Ok(()))) {
         return Err(Failure::data(format!("{} score failed ({})", program.display(), output.status)));
     }
-    let answers: Vec<Probabilities> = String::from_utf8_lossy(&output.stdout)
+    let answers: Vec<Shown> = String::from_utf8_lossy(&output.stdout)
         .lines()
-        .map(eval::first_tier)
+        .map(Shown::read)
         .collect::<Result<_, _>>()
         .map_err(Failure::data)?;
     if answers.len() != texts.len() {

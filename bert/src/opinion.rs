@@ -43,6 +43,9 @@ pub struct Probabilities {
 }
 
 impl Probabilities {
+    /// Of a text that says nothing.
+    pub const NOTHING: Self = Self { negative: 1.0 / 3.0, neutral: 1.0 / 3.0, positive: 1.0 / 3.0 };
+
     /// What is the most probable, and how probable it is.
     pub fn best(&self) -> (Class, f32) {
         let Self { negative, neutral, positive } = *self;

@@ -39,6 +39,16 @@ pub fn plain(text: &str) -> String {
     result
 }
 
+/// True where a text that is [`plain`] has a letter, an emoji or an emoticon beside its links and accounts. Of other texts
+/// a model says something too, and it means nothing.
+pub fn says_something(plain: &str) -> bool {
+    let is_emoji = |c: char| matches!(c, '\u{203c}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}');
+    let is_emoticon = |word: &str| word.starts_with([':', ';', '=']) && word.ends_with(['(', ')', '/', '|']);
+    let words = plain.split_whitespace().filter(|word| !matches!(*word, "http" | "@user"));
+    let mut words = words.map(|word| word.replace("@user", ""));
+    words.any(|word| word.chars().any(|c| c.is_alphabetic() || is_emoji(c)) || is_emoticon(&word))
+}
+
 /// Length of the link that the text begins with.
 fn link(text: &str) -> Option<usize> {
     let start = ["https://", "http://", "www."].into_iter().find(|start| text.starts_with(start))?;
@@ -75,6 +85,24 @@ mod tests {
             ("a😀@b", "a😀@user"),
         ] {
             assert_eq!(plain(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_without_a_letter_an_emoji_or_an_emoticon() {
+        for nothing in [
+            "",
+            " \n\t\u{a0}\u{3000}",
+            "https://a.example www.b.example",
+            "@ana @bob",
+            "1234 !!! ??",
+            "\u{fffd}",
+            "(@ana)",
+        ] {
+            assert!(!says_something(&plain(nothing)), "{nothing:?}");
+        }
+        for something in ["no", "@ana ok", "😡", "❤", ":)", "见", "https://a.example wow", "1st"] {
+            assert!(says_something(&plain(something)), "{something:?}");
         }
     }
 

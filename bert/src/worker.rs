@@ -45,11 +45,23 @@ pub struct Worker {
 impl Worker {
     /// Loads the checkpoint on a new thread. At most `queue` jobs wait.
     pub async fn start(checkpoint: Checkpoint, options: Options, queue: usize) -> Result<Self, WorkerError> {
+        let load = move || Model::load(&checkpoint, options).map(|model| move |texts: &[String]| model.score(texts));
+        Self::over(load, queue).await
+    }
+
+    /// The same over anything that scores texts; `load` makes it on the new thread.
+    pub async fn over<S>(
+        load: impl FnOnce() -> Result<S, CheckpointError> + Send + 'static,
+        queue: usize,
+    ) -> Result<Self, WorkerError>
+    where
+        S: FnMut(&[String]) -> Result<Vec<Probabilities>, ModelError>,
+    {
         let (jobs, mut next) = mpsc::channel::<Job>(queue.max(1));
         let (ready, loaded) = oneshot::channel();
         let run = move || {
-            let model = match Model::load(&checkpoint, options) {
-                Ok(model) => model,
+            let mut score = match load() {
+                Ok(score) => score,
                 // Whoever started it has gone if nobody takes the error.
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -59,7 +71,7 @@ impl Worker {
             while let Some(Job { texts, answer }) = next.blocking_recv() {
                 // Nobody waits for the answer any more: it is not worth computing.
                 if !answer.is_closed() {
-                    drop(answer.send(model.score(&texts)));
+                    drop(answer.send(score(&texts)));
                 }
             }
         };

@@ -42,7 +42,7 @@ impl Sentiment {
         ("unsure", Self::Unsure),
     ];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Negative => "negative",
             Self::Neutral => "neutral",

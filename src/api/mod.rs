@@ -34,6 +34,7 @@ mod hooks;
 mod live;
 mod mentions;
 mod openapi;
+mod opinions;
 mod page;
 mod params;
 mod problem;

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions};
+use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions, opinions};
 
 /// What no type says.
 #[derive(OpenApi)]
@@ -92,12 +92,14 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         .routes(routes!(figures::gaps))
         .routes(routes!(figures::polls))
         .routes(routes!(figures::dead_letters))
+        .routes(routes!(opinions::wanted))
+        .routes(routes!(opinions::give))
         .routes(routes!(daemon::status));
     let frame = OpenApiRouter::with_openapi(Frame::openapi());
     let (router, mut document) = frame.nest("/api/v1", v1).split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put].into_iter().flatten() {
+        for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
             complete(operation);
         }
     }

@@ -41,6 +41,7 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     5 "0005_tokens.sql",
     6 "0006_intents_and_stories.sql",
     7 "0007_authors.sql",
+    8 "0008_second_opinions.sql",
 ];
 
 /// Tables that hold what was acknowledged.

@@ -27,7 +27,8 @@ pub use error::{Cause, StoreError};
 use migrate::Profile;
 use native::{Block, Columns};
 use rows::{
-    AuthorScoreRow, BrandAuthorRow, CorrectionRow, DeadLetterRow, GapRow, MentionRow, PollRow, ScoreRunRow, StoryRow, TokenRow,
+    AuthorScoreRow, BrandAuthorRow, CorrectionRow, DeadLetterRow, GapRow, MentionRow, Opinion, PollRow, ScoreRunRow,
+    StoryRow, TokenRow,
 };
 
 /// Rows of a block: enough to make columns worth while, few enough to stay in the processor's cache.
@@ -147,6 +148,45 @@ impl Store {
     /// Writes encoded mentions in one insert; returns after the acknowledgement.
     pub async fn insert_encoded(&self, mentions: &EncodedMentions) -> Result<(), StoreError> {
         self.insert_blocks::<MentionRow<'_>>("writing mentions", &mentions.blocks).await
+    }
+
+    /// Writes second opinions; returns after the acknowledgement.
+    ///
+    /// Of every mention of the message that stands as the first scorer left it (pass 0), at the version that was read,
+    /// a revision is written that differs in nothing but the opinion. What was edited, deleted or judged since is left
+    /// as it is.
+    pub async fn insert_opinions(&self, opinions: &[Opinion]) -> Result<(), StoreError> {
+        // Copied by position: the columns of `*` come in the order of the table. A SEMI LEFT JOIN finds one opinion for
+        // each row; an INNER ANY JOIN would find one row for each opinion.
+        const COPY: &str = "INSERT INTO mention_revisions \
+            SELECT revisions.* REPLACE ( \
+                toUInt128(bitOr(revisions.revision, toUInt128(1))) AS revision, \
+                opinions.opinion.3 AS sentiment, opinions.opinion.4 AS sentiment_score, \
+                opinions.opinion.5 AS sentiment_confidence, opinions.opinion.6 AS sentiment_model, \
+                revisions.sentiment AS first_sentiment, revisions.sentiment_score AS first_score, \
+                revisions.sentiment_confidence AS first_confidence, revisions.sentiment_model AS first_model, \
+                now64(3) AS scored_at, now64(3) AS stored_at) \
+            FROM mention_revisions AS revisions FINAL \
+            SEMI LEFT JOIN ( \
+                SELECT toUUID(opinion.1) AS id, opinion.2 AS version, opinion \
+                FROM (SELECT arrayJoin(arrayZip( \
+                    {ids:Array(String)}, {versions:Array(UInt64)}, {sentiments:Array(String)}, \
+                    {scores:Array(Float32)}, {confidences:Array(Float32)}, {models:Array(String)})) AS opinion) \
+            ) AS opinions \
+                ON opinions.id = revisions.message_id \
+                AND opinions.version = toUInt64(bitShiftRight(revisions.revision, 64)) \
+            WHERE revisions.message_id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) \
+                AND NOT revisions.deleted AND bitAnd(revisions.revision, 65535) = 0";
+        if opinions.is_empty() {
+            return Ok(());
+        }
+        let query = self.query(COPY).param("ids", each(opinions, |opinion| opinion.message_id.to_string()));
+        let query = query.param("versions", each(opinions, |opinion| opinion.version));
+        let query = query.param("sentiments", each(opinions, |opinion| opinion.sentiment));
+        let query = query.param("scores", each(opinions, |opinion| opinion.score));
+        let query = query.param("confidences", each(opinions, |opinion| opinion.confidence));
+        let query = query.param("models", each(opinions, |opinion| opinion.model.as_str()));
+        self.run("writing second opinions", query).await
     }
 
     /// Writes coverage gaps; returns after the acknowledgement.
@@ -300,6 +340,11 @@ impl Store {
     fn outside_database(&self) -> Self {
         Self { client: self.client.clone().with_database("system"), ..self.clone() }
     }
+}
+
+/// One column of these opinions.
+fn each<'o, T>(opinions: &'o [Opinion], of: impl Fn(&'o Opinion) -> T) -> Vec<T> {
+    opinions.iter().map(of).collect()
 }
 
 fn encode<T: Columns>(rows: &[T]) -> Vec<[Bytes; 2]> {

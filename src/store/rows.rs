@@ -180,6 +180,23 @@ pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
     (u128::from(version) << 64) | (u128::from(observed_at & 0xffff_ffff_ffff) << 16) | u128::from(pass)
 }
 
+/// What a second scorer says of a message, of this version of its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opinion {
+    /// [`Message::id`](hearken_connectors::Message::id).
+    pub message_id: Uuid,
+    /// Version of the message that was read.
+    pub version: u64,
+    /// `negative`, `neutral`, `positive`, `unsure`.
+    pub sentiment: &'static str,
+    /// P(positive) - P(negative), -1..=1.
+    pub score: f32,
+    /// 0..=1.
+    pub confidence: f32,
+    /// Model and version that spoke.
+    pub model: String,
+}
+
 /// One interval in which a source missed messages. Table `coverage_gap_revisions`, keyed by `id`; view
 /// `coverage_gaps`.
 #[derive(Debug, Clone)]

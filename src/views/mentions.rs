@@ -97,6 +97,14 @@ pub struct Mention {
     pub sentiment_confidence: f32,
     /// Model and version.
     pub sentiment_model: String,
+    /// What the first model said, where another one has spoken since; else `null`.
+    pub first_sentiment: Option<String>,
+    /// Its P(positive) - P(negative), -1 to 1.
+    pub first_score: Option<f32>,
+    /// Its probability of its label, 0 to 1.
+    pub first_confidence: Option<f32>,
+    /// The first model and its version.
+    pub first_model: Option<String>,
     /// What the author wants: `complaint`, `question`, `praise`, `purchase`, `spam`; several, or none.
     pub intents: Vec<String>,
     /// Name of the token with which the sentiment was corrected; `null` where nobody did.
@@ -139,7 +147,10 @@ const COLUMNS: &str = "message_id AS id, toString(brand) AS brand, toString(chan
      in_reply_to, repost_of, conversation, likes, reposts, replies, quotes, views, rating, CAST(matched AS Array(String)) AS matched, \
      toString(language) AS language, language_confidence, toString(sentiment) AS sentiment, \
      toString(sentiment_by_model) AS sentiment_by_model, sentiment_score, sentiment_confidence, \
-     toString(sentiment_model) AS sentiment_model, CAST(intents AS Array(String)) AS intents, corrected_by, \
+     toString(sentiment_model) AS sentiment_model, nullIf(toString(mentions.first_sentiment), '') AS first_sentiment, \
+     if(mentions.first_model = '', NULL, mentions.first_score) AS first_score, \
+     if(mentions.first_model = '', NULL, mentions.first_confidence) AS first_confidence, \
+     nullIf(toString(mentions.first_model), '') AS first_model, CAST(intents AS Array(String)) AS intents, corrected_by, \
      toUnixTimestamp64Milli(corrected_at) AS corrected_at, influence, influence_reach, influence_resonance, \
      toString(influence_version) AS influence_version, toUnixTimestamp64Milli(published_at) AS published_at, \
      toUnixTimestamp64Milli(observed_at) AS observed_at, toUnixTimestamp64Milli(scored_at) AS scored_at, \

@@ -21,6 +21,7 @@ pub mod measurement;
 pub mod mentions;
 pub mod middleware;
 pub mod monitoring;
+pub mod opinions;
 pub(crate) mod voices;
 
 /// Which mentions a question is about; what is empty or `None` does not restrict.

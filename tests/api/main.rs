@@ -12,6 +12,7 @@ mod figures;
 mod limits;
 mod live;
 mod mentions;
+mod opinions;
 mod refusals;
 mod roles;
 mod server;

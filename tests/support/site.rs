@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is compared between two runs: everything that a user can see, save the times at which this
 /// machine happened to hear and store it.
-const FIGURES: [(&str, &str); 6] = [
+const FIGURES: [(&str, &str); 7] = [
     (
         "totals",
         "SELECT brand, channel, language, sentiment, count(), uniqExact(message_id), sum(likes), sum(reposts),
@@ -22,7 +22,7 @@ const FIGURES: [(&str, &str); 6] = [
     (
         "mentions",
         "SELECT brand, sum(cityHash64(message_id, text, author_handle, published_at, sentiment, sentiment_score,
-                sentiment_confidence, influence, matched, hashtags, mentioned)) FROM mentions GROUP BY ALL ORDER BY ALL",
+                sentiment_confidence, intents, fingerprint, influence, matched, hashtags, mentioned)) FROM mentions GROUP BY ALL ORDER BY ALL",
     ),
     (
         "authors",
@@ -34,6 +34,11 @@ const FIGURES: [(&str, &str); 6] = [
         "brand authors",
         "SELECT brand, count(), sum(cityHash64(channel, author, mentions, positive, neutral, negative, unsure, first_at,
                 last_at, relevance, influence, advocacy, segments)) FROM brand_authors GROUP BY ALL ORDER BY ALL",
+    ),
+    (
+        "stories",
+        "SELECT brand, count(), sum(cityHash64(story, mentions, authors, first_at, last_at, told_first)) FROM stories
+         GROUP BY ALL ORDER BY ALL",
     ),
     ("dead letters", "SELECT source, origin, reason, count() FROM dead_letters GROUP BY ALL ORDER BY ALL"),
     ("gaps", "SELECT source, reason, count() FROM coverage_gaps GROUP BY ALL ORDER BY ALL"),
@@ -83,7 +88,7 @@ impl Site {
 
     /// A `hearken` command on this installation.
     pub fn hearken(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hearken"));
+        let mut command = Command::new(super::program());
         command.arg("--config").arg(self.config()).args(arguments).stdin(Stdio::null());
         command
     }
