@@ -236,7 +236,8 @@ fn the_airlines_have_advocates_and_detractors() {
     // Advocacy of everybody, worked out another way: all tweets are of the last two weeks.
     let wrong = "SELECT count() FROM brand_authors AS found INNER JOIN ( \
             SELECT brand, author_handle AS author, \
-                sum(exp2(-7 * intDiv(dateDiff('millisecond', published_at, latest), 604800000) / 180) AS weight) AS all, \
+                sum(multiIf(has(intents, 'spam'), 0, intents = ['question'], 0.5, 1) \
+                    * exp2(-7 * intDiv(dateDiff('millisecond', published_at, latest), 604800000) / 180) AS weight) AS all, \
                 100 * sum(weight * multiIf(sentiment = 'positive', 1, sentiment = 'negative', -1, 0)) / (all + 3) AS advocacy \
             FROM mentions, (SELECT max(published_at) AS latest FROM mentions) AS latest \
             WHERE sentiment != 'unsure' GROUP BY brand, author) AS expected USING (brand, author) \
@@ -255,7 +256,8 @@ fn the_airlines_have_advocates_and_detractors() {
     assert_eq!(site.sql(sides).trim(), "0\t0");
 
     // The extremes among those with eight tweets or more: nine complaints and three tweets without a side make
-    // -900 / (12 + 3) = -60, thirteen praises and three without a side 1300 / (16 + 3) = 68.4.
+    // -900 / (12 + 3) = -60, thirteen praises, one of them in a question, and three without a side
+    // 1250 / (12.5 + 3 + 3) = 67.6.
     let one = site.sql(
         "SELECT brand, author, positive, neutral, negative, unsure, round(advocacy, 1), segments FROM brand_authors \
          WHERE author IN (SELECT author FROM brand_authors WHERE mentions >= 8) ORDER BY advocacy, author, brand",

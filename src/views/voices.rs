@@ -249,7 +249,7 @@ pub(crate) struct OfBrand {
 /// What every author said of every brand, as of the latest mention.
 pub(crate) fn of_brands(store: &Store, latest_at: i64) -> Result<Rows<OfBrand>, StoreError> {
     const WEEK: i64 = 7 * DAY;
-    // Of several intents the one that weighs most; a complaint before praise.
+    // Of several intents one that weighs most.
     let sql = format!(
         "SELECT sipHash64(toString(channel), author) AS node, toString(brand) AS brand, toString(channel) AS channel, author, \
              sum(count) AS mentions, min(first) AS first_at, max(last) AS last_at, \

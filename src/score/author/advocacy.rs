@@ -41,11 +41,9 @@ pub struct Advocacy {
     pub mean: f64,
 }
 
-/// How much a mention of this intent weighs. What somebody does says more than what they feel; a question takes no
-/// side, and spam is nobody's opinion.
+/// How much a mention of this intent weighs: a question takes a side by the way at most, and spam is nobody's opinion.
 fn intent_weight(intent: &str) -> f64 {
     match intent {
-        "complaint" | "praise" | "purchase" => 1.5,
         "question" => 0.5,
         "spam" => 0.0,
         _ => 1.0,
@@ -132,7 +130,7 @@ mod tests {
         assert_eq!(score(&[]), 0.0);
         assert_eq!(score(&[said("positive", "", 0, 1)]), 25.0);
         assert_eq!(score(&[said("positive", "", 0, 3)]), 50.0);
-        assert_eq!(score(&[said("negative", "complaint", 0, 2)]), -50.0);
+        assert_eq!(score(&[said("negative", "complaint", 0, 2)]), -40.0);
         assert_eq!(score(&[said("positive", "spam", 0, 90), said("unsure", "", 0, 5)]), 0.0);
         // Two that praised a half-life ago weigh one: (1 - 1 + 0) / (1 + 1 + 1 + 3).
         let mixed = [said("positive", "", 26, 2), said("negative", "", 0, 1), said("neutral", "", 0, 1)];
