@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rust_bert::RustBertError;
+use rust_bert::pipelines::common::ModelType;
 use rust_bert::resources::{RemoteResource, ResourceProvider};
 use serde::Deserialize;
 
@@ -60,20 +61,11 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A kind of model that is not known.
-    #[error("{path}: models of type {model_type:?} are not known; known are bert, distilbert, roberta and xlm-roberta")]
-    Architecture {
-        /// The file that says so.
-        path: PathBuf,
-        /// What it says.
-        model_type: String,
-    },
-    /// DeBERTa. rust-bert 0.23 takes the number of heads for the length of the text (first version), and leaves out
-    /// the shift of positions and a square root (second and third).
     #[error(
-        "{path}: rust-bert computes models of type {model_type} otherwise than PyTorch does, so that their opinions \
-         would be wrong; take one of type bert, distilbert, roberta or xlm-roberta"
+        "{path}: models of type {model_type:?} are not known; known are bert, deberta, deberta-v2, distilbert, \
+         roberta and xlm-roberta"
     )]
-    Miscomputed {
+    Architecture {
         /// The file that says so.
         path: PathBuf,
         /// What it says.
@@ -105,6 +97,8 @@ pub enum CheckpointError {
 pub enum Architecture {
     /// BERT, and what only differs from it in the tokenizer.
     Bert,
+    /// DeBERTa of the first version (`deberta`), or of the second or third (`deberta-v2`).
+    Deberta,
     /// DistilBERT
     DistilBert,
     /// RoBERTa
@@ -120,6 +114,8 @@ pub enum TokenizerFiles {
     Fast(PathBuf),
     /// A vocabulary, merges where there are any, and whether letters become small.
     Classic {
+        /// What kind of tokenizer it is.
+        kind: ModelType,
         /// `vocab.txt`, `vocab.json` or a SentencePiece model.
         vocabulary: PathBuf,
         /// `merges.txt`
@@ -154,7 +150,7 @@ pub struct Checkpoint {
     pub tokenizer: TokenizerFiles,
 }
 
-/// What is read of `config.json` here; rust-bert reads the rest.
+/// What is read of `config.json` here; the network reads the rest.
 #[derive(Deserialize)]
 struct Config {
     model_type: String,
@@ -208,14 +204,13 @@ impl Checkpoint {
 
 impl Architecture {
     fn of(path: &Path, model_type: &str) -> Result<Self, CheckpointError> {
-        let (path, named) = (path.to_owned(), model_type.to_owned());
         match model_type {
             "bert" => Ok(Self::Bert),
+            "deberta" | "deberta-v2" => Ok(Self::Deberta),
             "distilbert" => Ok(Self::DistilBert),
             "roberta" => Ok(Self::Roberta),
             "xlm-roberta" => Ok(Self::XlmRoberta),
-            "deberta" | "deberta-v2" => Err(CheckpointError::Miscomputed { path, model_type: named }),
-            _ => Err(CheckpointError::Architecture { path, model_type: named }),
+            _ => Err(CheckpointError::Architecture { path: path.to_owned(), model_type: model_type.to_owned() }),
         }
     }
 
@@ -223,12 +218,15 @@ impl Architecture {
         matches!(self, Self::Roberta | Self::XlmRoberta)
     }
 
-    /// Vocabulary and merges of a checkpoint without `tokenizer.json`.
-    fn classic_files(self) -> (&'static str, Option<&'static str>) {
+    /// Kind, vocabulary and merges of the tokenizer of a checkpoint without `tokenizer.json`; `None` where there has to
+    /// be one.
+    fn classic_tokenizer(self) -> Option<(ModelType, &'static str, Option<&'static str>)> {
         match self {
-            Self::Bert | Self::DistilBert => ("vocab.txt", None),
-            Self::Roberta => ("vocab.json", Some("merges.txt")),
-            Self::XlmRoberta => ("sentencepiece.bpe.model", None),
+            Self::Bert => Some((ModelType::Bert, "vocab.txt", None)),
+            Self::DistilBert => Some((ModelType::DistilBert, "vocab.txt", None)),
+            Self::Roberta => Some((ModelType::Roberta, "vocab.json", Some("merges.txt"))),
+            Self::XlmRoberta => Some((ModelType::XLMRoberta, "sentencepiece.bpe.model", None)),
+            Self::Deberta => None,
         }
     }
 }
@@ -297,9 +295,17 @@ impl Place {
         if let Some(file) = self.file(TOKENIZER)? {
             return Ok(TokenizerFiles::Fast(file));
         }
+        let Some((kind, vocabulary, merges)) = architecture.classic_tokenizer() else {
+            let advice = "a DeBERTa's tokenizer is read from this file only, not from spm.model or vocab.json; \
+                          transformers write it beside these with \
+                          `AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)` \
+                          (which needs the packages sentencepiece and protobuf for spm.model)";
+            return Err(self.missing(TOKENIZER, advice));
+        };
         let advice = "the tokenizer has to be there, in this file or in tokenizer.json";
         let needed = |file: &str| self.file(file)?.ok_or_else(|| self.missing(file, advice));
-        let (vocabulary, merges) = architecture.classic_files();
+        // BERT's own default; no other tokenizer has the setting.
+        let lowers = vocabulary == "vocab.txt";
         let vocabulary = needed(vocabulary)?;
         let merges = merges.map(needed).transpose()?;
         let settings = match self.file(TOKENIZER_CONFIG)? {
@@ -307,9 +313,8 @@ impl Place {
                 .map_err(|error| CheckpointError::Malformed { path, reason: error.to_string() })?,
             None => TokenizerConfig::default(),
         };
-        // BERT's own default; no other tokenizer has the setting.
-        let lower_case = settings.do_lower_case.unwrap_or(architecture.classic_files().0 == "vocab.txt");
-        Ok(TokenizerFiles::Classic { vocabulary, merges, lower_case })
+        let lower_case = settings.do_lower_case.unwrap_or(lowers);
+        Ok(TokenizerFiles::Classic { kind, vocabulary, merges, lower_case })
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! [`checkpoint`] finds the files of a Hugging Face checkpoint and says what is wrong with them; [`worker`] keeps
-//! the model on a thread of its own behind a bounded queue. Both know nothing of where texts come from.
+//! the model on a thread of its own behind a bounded queue. Both know nothing of where texts come from. The networks are
+//! rust-bert's, but for DeBERTa (`deberta`).
 //!
 //! ```text
 //! daemon or topic ─ texts (texts) ─ judge: known lately (cache)? else worker ─ with the first tier (fusion) ─ daemon
@@ -19,6 +20,7 @@ pub mod batch;
 pub mod cache;
 pub mod checkpoint;
 pub mod daemon;
+mod deberta;
 pub mod eval;
 pub mod fusion;
 pub mod judge;

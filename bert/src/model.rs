@@ -16,6 +16,7 @@ use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::batch::{distinct, of_like_length};
 use crate::checkpoint::{Architecture, Checkpoint, CheckpointError};
+use crate::deberta;
 use crate::labels::Labels;
 use crate::opinion::Probabilities;
 use crate::text::plain;
@@ -156,9 +157,10 @@ impl Model {
     }
 }
 
-/// The networks of rust-bert that classify.
+/// The networks that classify; all but DeBERTa are rust-bert's.
 enum Network {
     Bert(BertForSequenceClassification),
+    Deberta(Box<deberta::Classifier>),
     DistilBert(DistilBertModelClassifier),
     Roberta(RobertaForSequenceClassification),
 }
@@ -179,6 +181,9 @@ impl Network {
         let text = &checkpoint.config_text;
         Ok(match checkpoint.architecture {
             Architecture::Bert => Self::Bert(BertForSequenceClassification::new(&root, &parsed::<BertConfig>(text)?)?),
+            Architecture::Deberta => {
+                Self::Deberta(Box::new(deberta::Classifier::new(&root, text, checkpoint.labels.count())?))
+            }
             Architecture::DistilBert => {
                 // Later releases of transformers no longer write all that rust-bert wants to read.
                 let mut settings = serde_json::to_value(DistilBertConfig::default()).unwrap_or_default();
@@ -195,11 +200,11 @@ impl Network {
     }
 
     fn forward(&self, ids: &Tensor, mask: &Tensor) -> Result<Tensor, RustBertError> {
-        let (ids, mask) = (Some(ids), Some(mask));
         Ok(match self {
-            Self::Bert(network) => network.forward_t(ids, mask, None, None, None, false).logits,
-            Self::DistilBert(network) => network.forward_t(ids, mask, None, false)?.logits,
-            Self::Roberta(network) => network.forward_t(ids, mask, None, None, None, false).logits,
+            Self::Bert(network) => network.forward_t(Some(ids), Some(mask), None, None, None, false).logits,
+            Self::Deberta(network) => network.forward(ids, mask),
+            Self::DistilBert(network) => network.forward_t(Some(ids), Some(mask), None, false)?.logits,
+            Self::Roberta(network) => network.forward_t(Some(ids), Some(mask), None, None, None, false).logits,
         })
     }
 }

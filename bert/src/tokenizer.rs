@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rust_bert::pipelines::common::{ModelType, TokenizerOption};
+use rust_bert::pipelines::common::TokenizerOption;
 use rust_tokenizers::tokenizer::TruncationStrategy;
 use tokenizers::{TruncationParams, TruncationStrategy as FastTruncation};
 
-use crate::checkpoint::{Architecture, Checkpoint, CheckpointError, TokenizerFiles};
+use crate::checkpoint::{Checkpoint, CheckpointError, TokenizerFiles};
 
 /// The tokenizer of a checkpoint.
 pub struct Tokenizer {
@@ -42,9 +42,9 @@ impl Tokenizer {
         let tokens = tokens.min(checkpoint.positions);
         let kind = match &checkpoint.tokenizer {
             TokenizerFiles::Fast(file) => Kind::Fast(Box::new(fast(file, tokens, checkpoint.vocabulary)?)),
-            TokenizerFiles::Classic { vocabulary, merges, lower_case } => {
+            TokenizerFiles::Classic { kind, vocabulary, merges, lower_case } => {
                 let known = TokenizerOption::from_file(
-                    model_type(checkpoint.architecture),
+                    *kind,
                     &vocabulary.to_string_lossy(),
                     merges.as_ref().map(|merges| merges.to_string_lossy()).as_deref(),
                     *lower_case,
@@ -100,13 +100,4 @@ fn fast(file: &Path, tokens: usize, vocabulary: usize) -> Result<tokenizers::Tok
     tokenizer.with_truncation(Some(cut)).map_err(malformed)?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
-}
-
-fn model_type(architecture: Architecture) -> ModelType {
-    match architecture {
-        Architecture::Bert => ModelType::Bert,
-        Architecture::DistilBert => ModelType::DistilBert,
-        Architecture::Roberta => ModelType::Roberta,
-        Architecture::XlmRoberta => ModelType::XLMRoberta,
-    }
 }

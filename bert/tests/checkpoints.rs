@@ -101,9 +101,7 @@ fn a_wrong_number_of_labels_is_told_by_the_tensor_that_shows_it() {
 fn a_configuration_that_does_not_fit_is_refused() {
     let directory = copy("bert");
     configure(&directory, |config| config["model_type"] = json!("gpt2"));
-    assert_says(&error(&directory), &["gpt2", "xlm-roberta"]);
-    configure(&directory, |config| config["model_type"] = json!("deberta-v2"));
-    assert_says(&error(&directory), &["deberta-v2", "otherwise than PyTorch"]);
+    assert_says(&error(&directory), &["gpt2", "deberta-v2", "xlm-roberta"]);
     for (key, value) in [
         ("hidden_size", json!(24)),
         ("num_hidden_layers", json!(3)),
@@ -115,6 +113,56 @@ fn a_configuration_that_does_not_fit_is_refused() {
         configure(&directory, |config| config[key] = value);
         // Which file is at fault is told in each case.
         assert_says(&error(&directory), &["config.json"]);
+    }
+}
+
+#[test]
+fn a_deberta_with_settings_that_are_not_computed_is_refused() {
+    for (checkpoint, key, value, says) in [
+        ("deberta-v2", "pos_att_type", json!("c2p|p2p"), "c2p and p2c"),
+        ("deberta-v2", "pos_att_type", json!(["c2p", "c2p"]), "each once"),
+        ("deberta-v2", "norm_rel_ebd", json!("batch_norm"), "batch_norm"),
+        ("deberta-v2", "position_buckets", json!(1), "position_buckets 1"),
+        ("deberta-v2", "position_buckets", json!(400), "position_buckets 400"),
+        ("deberta-v2", "conv_kernel_size", json!(4), "conv_kernel_size 4"),
+        ("deberta-v2", "conv_groups", json!(3), "conv_groups 3"),
+        ("deberta-v2", "attention_head_size", json!(16), "only 8"),
+        ("deberta-v2", "pooler_hidden_size", json!(32), "only 16"),
+        ("deberta-v2", "num_attention_heads", json!(0), "num_attention_heads 0"),
+        ("deberta-v2", "hidden_act", json!("whoosh"), "gelu_new"),
+        ("deberta", "talking_head", json!(true), "talking_head"),
+        ("deberta", "num_attention_heads", json!(3), "does not divide"),
+    ] {
+        let directory = copy(checkpoint);
+        configure(&directory, |config| config[key] = value);
+        assert_says(&error(&directory), &["config.json", says]);
+    }
+}
+
+#[test]
+fn a_deberta_of_other_tensors_names_the_first_that_is_missing() {
+    for (checkpoint, key, value, says) in [
+        ("deberta-v3", "num_hidden_layers", json!(3), "deberta.encoder.layer.2.attention.output.LayerNorm.bias"),
+        ("deberta-v3", "share_att_key", json!(false), "deberta.encoder.layer.0.attention.self.pos_key_proj.bias"),
+        ("deberta-v3", "conv_kernel_size", json!(3), "deberta.encoder.conv.LayerNorm.bias"),
+        ("deberta-v3", "position_biased_input", json!(true), "deberta.embeddings.position_embeddings.weight"),
+        ("deberta-v3", "position_buckets", json!(8), "deberta.encoder.rel_embeddings.weight has the shape [32, 16]"),
+        ("deberta-v3", "model_type", json!("deberta"), "deberta.encoder.layer.0.attention.self.in_proj.weight"),
+        ("deberta", "model_type", json!("deberta-v2"), "deberta.encoder.layer.0.attention.self.key_proj.bias"),
+        ("deberta", "type_vocab_size", json!(2), "deberta.embeddings.token_type_embeddings.weight"),
+    ] {
+        let directory = copy(checkpoint);
+        configure(&directory, |config| config[key] = value);
+        assert_says(&error(&directory), &["model.safetensors", says]);
+    }
+}
+
+#[test]
+fn a_deberta_without_tokenizer_json_says_who_writes_it() {
+    for checkpoint in ["deberta", "deberta-v3"] {
+        let directory = copy(checkpoint);
+        fs::rename(directory.path().join("tokenizer.json"), directory.path().join("spm.model")).unwrap();
+        assert_says(&error(&directory), &["no tokenizer.json", "spm.model", "AutoTokenizer", "save_pretrained"]);
     }
 }
 

@@ -9,6 +9,20 @@ use support::{fixture, installed_checkpoint, reference_logits, texts};
 
 /// What fp32 may differ by.
 const TOLERANCE: f32 = 1e-4;
+/// The small checkpoints; `tests/fixtures/make.py` says how those of DeBERTa differ.
+const CHECKPOINTS: [&str; 11] = [
+    "bert",
+    "distilbert",
+    "roberta",
+    "xlm-roberta",
+    "deberta",
+    "deberta-absolute",
+    "deberta-v2",
+    "deberta-v2-absolute",
+    "deberta-v2-apart",
+    "deberta-v2-plain",
+    "deberta-v3",
+];
 
 fn load(name: &str, options: Options) -> Model {
     Model::load(&Checkpoint::open(name, None).unwrap(), options).unwrap()
@@ -30,34 +44,39 @@ fn best(logits: &[f32]) -> usize {
 
 #[test]
 fn every_architecture_gives_the_logits_of_pytorch() {
-    for architecture in ["bert", "distilbert", "roberta", "xlm-roberta"] {
-        let directory = fixture(architecture);
+    for checkpoint in CHECKPOINTS {
+        let directory = fixture(checkpoint);
         let model = load(&directory, Options::default());
         let theirs = reference_logits(&format!("{directory}/logits.json"));
         let ours = model.logits(&texts()).unwrap();
         let difference = difference(&ours, &theirs);
-        println!("{architecture}: largest difference {difference:e}");
-        assert!(difference < TOLERANCE, "{architecture}: {difference}");
+        println!("{checkpoint}: largest difference {difference:e}");
+        assert!(difference < TOLERANCE, "{checkpoint}: {difference}");
     }
 }
 
 #[test]
 fn neighbours_in_a_batch_change_nothing() {
     let texts = texts();
-    let alone = load(&fixture("bert"), Options { rows: 1, ..Options::default() }).logits(&texts).unwrap();
-    // One batch for all of them, from one token to the most.
-    let together = Options { rows: texts.len(), batch_tokens: usize::MAX, ..Options::default() };
-    let together = load(&fixture("bert"), together).logits(&texts).unwrap();
-    assert!(difference(&alone, &together) < TOLERANCE);
+    // The convolution of this DeBERTa v2 reads neighbours in the text too.
+    for checkpoint in ["bert", "deberta", "deberta-v2"] {
+        let alone = load(&fixture(checkpoint), Options { rows: 1, ..Options::default() }).logits(&texts).unwrap();
+        // One batch for all of them, from one token to the most.
+        let together = Options { rows: texts.len(), batch_tokens: usize::MAX, ..Options::default() };
+        let together = load(&fixture(checkpoint), together).logits(&texts).unwrap();
+        assert!(difference(&alone, &together) < TOLERANCE, "{checkpoint}");
+    }
 }
 
 #[test]
 fn sixteen_bits_give_nearly_the_same_labels() {
-    let model = load(&fixture("bert"), Options { precision: Precision::Bf16, ..Options::default() });
-    let theirs = reference_logits(&format!("{}/logits.json", fixture("bert")));
-    let ours = model.logits(&texts()).unwrap();
-    let same = ours.iter().zip(&theirs).filter(|(ours, theirs)| best(ours) == best(theirs)).count();
-    assert!(same * 100 >= theirs.len() * 95, "{same} of {}", theirs.len());
+    for checkpoint in ["bert", "deberta", "deberta-v2", "deberta-v3"] {
+        let model = load(&fixture(checkpoint), Options { precision: Precision::Bf16, ..Options::default() });
+        let theirs = reference_logits(&format!("{}/logits.json", fixture(checkpoint)));
+        let ours = model.logits(&texts()).unwrap();
+        let same = ours.iter().zip(&theirs).filter(|(ours, theirs)| best(ours) == best(theirs)).count();
+        assert!(same * 100 >= theirs.len() * 95, "{checkpoint}: {same} of {}", theirs.len());
+    }
 }
 
 #[test]
