@@ -21,7 +21,7 @@ use crate::store::{Store, StoreError};
 use crate::supervise::TaskError;
 use cluster::{Told, stories};
 
-/// The latest so many messages are looked at; the stories of older ones stay as they are. Bounds memory to 70 MB.
+/// The latest so many mentions are looked at; the stories of older ones stay as they are. Bounds memory to 70 MB.
 const MOST: usize = 200_000;
 /// Shortest pause between two looks.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ struct Stored {
     fingerprint: Vec<u16>,
     #[serde(with = "clickhouse::serde::uuid")]
     story: Uuid,
+    /// How many brands it speaks of.
+    mentions: u64,
 }
 
 /// Looks for stories whenever something was stored, until told to stop.
@@ -69,11 +71,12 @@ async fn latest(store: &Store) -> Result<i64, StoreError> {
 /// The store cannot be read or written.
 pub async fn find(store: &Store) -> Result<(), StoreError> {
     let sql = "SELECT message_id AS id, toUnixTimestamp64Milli(min(published_at)) AS published_at, \
-                   any(fingerprint) AS fingerprint, any(story) AS story \
+                   any(fingerprint) AS fingerprint, any(story) AS story, count() AS mentions \
                FROM (SELECT message_id, published_at, fingerprint FROM mentions \
-                     WHERE notEmpty(fingerprint) AND noise = 'none') AS messages \
-               LEFT JOIN story_messages ON messages.message_id = story_messages.message_id \
-               GROUP BY id ORDER BY published_at DESC, id LIMIT ?";
+                     WHERE notEmpty(fingerprint) AND noise = 'none' \
+                     ORDER BY published_at DESC, message_id, brand LIMIT ?) AS latest \
+               LEFT JOIN story_messages ON latest.message_id = story_messages.message_id \
+               GROUP BY id ORDER BY id";
     let stored: Vec<Stored> = store.fetch("reading fingerprints", store.query(sql).bind(MOST)).await?;
     let found_at = Timestamp::now().as_millisecond();
     let changed = tokio::task::spawn_blocking(move || changed(&stored)).await;
@@ -93,7 +96,8 @@ fn changed(stored: &[Stored]) -> Vec<(Uuid, Uuid)> {
         Some(Told { fingerprint, published_at: message.published_at, id: message.id })
     });
     let mut found: HashMap<Uuid, Uuid> = stories(told.collect()).into_iter().collect();
-    if stored.len() >= MOST {
+    let mentions: u64 = stored.iter().map(|message| message.mentions).sum();
+    if mentions >= MOST as u64 {
         keep_older_names(stored, &mut found);
     }
     let story = |message: &Stored| found.get(&message.id).copied().unwrap_or_default();
