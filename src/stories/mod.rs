@@ -124,3 +124,26 @@ fn keep_older_names(stored: &[Stored], found: &mut HashMap<Uuid, Uuid>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_began_before_the_latest_messages_keeps_its_name() {
+        let id = |number: u128| Uuid::from_u128(number);
+        let stored = |number, story| Stored {
+            id: id(number),
+            published_at: 0,
+            fingerprint: Vec::new(),
+            story: id(story),
+            mentions: 1,
+        };
+        // Message 1 and 2 are no longer looked at; 5 was of the story of 1, and 6 is new and like 5.
+        let stored = [stored(5, 1), stored(6, 0), stored(7, 0), stored(8, 7), stored(9, 2)];
+        let mut found = HashMap::from([(id(5), id(5)), (id(6), id(5)), (id(7), id(7)), (id(8), id(7))]);
+        keep_older_names(&stored, &mut found);
+        let kept = [(5, 1), (6, 1), (7, 7), (8, 7), (9, 2)];
+        assert_eq!(found, kept.into_iter().map(|(message, story)| (id(message), id(story))).collect());
+    }
+}
