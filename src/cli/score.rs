@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::Args;
-use hearken::score::{Explanation, Scorer, Weight};
+use hearken::score::{Explanation, Intent, Scorer, Weight};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -33,6 +33,7 @@ struct Line<'a> {
     language: &'a str,
     language_confidence: f32,
     model: &'a str,
+    intents: Vec<Intent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<Vec<Weight>>,
 }
@@ -69,6 +70,7 @@ impl Score {
                 language: language.tag,
                 language_confidence: language.confidence,
                 model: scorer.model_name(),
+                intents: scorer.intents(text),
                 because,
             })?;
         }
