@@ -115,7 +115,7 @@ fn schemathesis_finds_nothing_wrong_with_a_daemon_that_heard_the_demo() {
         .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
         // A stream that never ends; it has tests of its own.
         .args(["--exclude-path", "/api/v1/mentions/live"])
-        .args(["--max-examples", "15", "--generation-deterministic"])
+        .args(["--max-examples", "10", "--generation-deterministic"])
         .args(["--rate-limit", "20/s", "--request-timeout", "30", "--no-color"])
         .stdin(Stdio::null())
         .output()
