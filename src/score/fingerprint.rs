@@ -8,8 +8,6 @@
 //! characters. Links, accounts, numbers as such, punctuation, emoji and the `RT` of a repost do not count: they are what
 //! changes when a text is passed on.
 
-use std::collections::BTreeSet;
-
 use super::chars::{Class, Glyph};
 use super::features::{step, token_hash, tokens};
 use super::normalise::Text;
@@ -32,10 +30,9 @@ impl Fingerprint {
         }
         let mut least = [u32::MAX; LENGTH];
         for shingle in shingles {
-            let mut hash = shingle;
-            for least in &mut least {
-                hash = mix(hash);
-                *least = (*least).min((hash >> 32) as u32);
+            let mixed = mix(shingle);
+            for (least, multiplier) in least.iter_mut().zip(MULTIPLIERS) {
+                *least = (*least).min((mixed.wrapping_mul(multiplier) >> 32) as u32);
             }
         }
         Some(Self(least.map(|least| least as u16)))
@@ -48,29 +45,32 @@ impl Fingerprint {
     }
 }
 
-fn shingles(text: &Text) -> BTreeSet<u64> {
-    let mut shingles = BTreeSet::new();
+/// Every shingle once.
+fn shingles(text: &Text) -> Vec<u64> {
+    let mut shingles = Vec::new();
     let mut previous = None;
     let repost = [Glyph::of(Glyph::table(), 'r'), Glyph::of(Glyph::table(), 't')];
     for (class, token) in tokens(text.glyphs()) {
         match class {
             Class::Unspaced => {
                 for window in token.windows(2).chain(token.windows(3)) {
-                    shingles.insert(token_hash(window));
+                    shingles.push(token_hash(window));
                 }
                 previous = None;
             }
             Class::Word if !is_same(token, &repost) => {
                 let hash = token_hash(token);
-                shingles.insert(hash);
+                shingles.push(hash);
                 if let Some(previous) = previous {
-                    shingles.insert(step(previous, (hash >> 32) as u32));
+                    shingles.push(step(previous, (hash >> 32) as u32));
                 }
                 previous = Some(hash);
             }
             _ => {}
         }
     }
+    shingles.sort_unstable();
+    shingles.dedup();
     shingles
 }
 
@@ -78,8 +78,20 @@ fn is_same(token: &[Glyph], word: &[Glyph]) -> bool {
     token.len() == word.len() && token.iter().zip(word).all(|(one, other)| one.code() == other.code())
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which makes each hash function out of the one before.
-fn mix(hash: u64) -> u64 {
+/// One odd multiplier for each hash function (multiply-shift, Dietzfelbinger and others 1997).
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const MULTIPLIERS: [u64; LENGTH] = {
+    let mut multipliers = [0; LENGTH];
+    let mut number = 0;
+    while number < LENGTH {
+        multipliers[number] = mix(number as u64) | 1;
+        number += 1;
+    }
+    multipliers
+};
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+const fn mix(hash: u64) -> u64 {
     let hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -164,8 +176,8 @@ mod tests {
                 normal.push(text);
                 shingles(&normal)
             });
-            let [first, second] = &sets;
-            let share = first.intersection(second).count() as f32 / first.union(second).count() as f32;
+            let [first, second] = sets.map(std::collections::BTreeSet::from_iter);
+            let share = first.intersection(&second).count() as f32 / first.union(&second).count() as f32;
             // Five standard errors.
             prop_assert!((similarity(&a, &b) - share).abs() <= 5.0 * 0.09);
         }
