@@ -27,18 +27,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let texts: Vec<String> = std::fs::read_to_string(file)?.lines().map(str::to_owned).collect();
     let checkpoint = Checkpoint::open(name, None)?;
     let load = |rows, precision| Model::load(&checkpoint, Options { rows, precision, ..Options::default() });
-    let batched = load(32, Precision::Fp32)?;
+    let batched = load(Options::default().rows, Precision::Fp32)?;
     let single = load(1, Precision::Fp32)?;
     let half = match Precision::of_this_processor() {
-        Precision::Bf16 => Some(load(32, Precision::Bf16)?),
+        Precision::Bf16 => Some(load(Options::default().rows, Precision::Bf16)?),
         Precision::Fp32 => None,
     };
     let mut measured: Vec<Measured> = Vec::new();
     for _ in 0..rounds {
         add(&mut measured, "one by one", time(texts.len(), || single.logits(&texts).map(drop))?);
         // A batch at a time: nothing is sorted beyond it.
-        let as_they_come = || texts.chunks(32).try_for_each(|part| batched.logits(part).map(drop));
-        add(&mut measured, "batches of 32 as they come", time(texts.len(), as_they_come)?);
+        let as_they_come = || texts.chunks(Options::default().rows).try_for_each(|part| batched.logits(part).map(drop));
+        add(&mut measured, "batches as they come", time(texts.len(), as_they_come)?);
         add(&mut measured, "batches of like length", time(texts.len(), || batched.logits(&texts).map(drop))?);
         if let Some(half) = &half {
             add(&mut measured, "the same in bf16", time(texts.len(), || half.logits(&texts).map(drop))?);

@@ -60,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { precision: Precision::Fp32, threads: 1, tokens: 128, rows: 32, batch_tokens: 4_096 }
+        Self { precision: Precision::Fp32, threads: 1, tokens: 128, rows: 16, batch_tokens: 4_096 }
     }
 }
 
