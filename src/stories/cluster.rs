@@ -8,7 +8,7 @@
 
 use uuid::Uuid;
 
-use crate::score::Fingerprint;
+use crate::score::fingerprint::{Fingerprint, LENGTH};
 
 /// From this similarity on two texts are the same story.
 const SIMILAR: f32 = 0.6;
@@ -42,8 +42,7 @@ struct Burst {
 pub(super) fn stories(messages: Vec<Told>) -> Vec<(Uuid, Uuid)> {
     let bursts = bursts(messages);
     let mut forest = Forest::new(bursts.len());
-    let bands = bursts.first().map_or(0, |burst| burst.fingerprint.0.len() / BAND);
-    for band in 0..bands {
+    for band in 0..LENGTH / BAND {
         join_by_band(&bursts, band, &mut forest);
     }
     // A root is the earliest burst of its story, because bursts are in order of their first message.
@@ -87,12 +86,9 @@ fn join_by_band(bursts: &[Burst], band: usize, forest: &mut Forest) {
         let (chunks, _) = burst.fingerprint.0.as_chunks();
         chunks.get(band).copied().unwrap_or_default()
     };
-    let mut places: Vec<usize> = (0..bursts.len()).collect();
-    places.sort_by_key(|place| bursts.get(*place).map(key));
-    let bursts_at = |places: &[usize]| -> Vec<(usize, &Burst)> {
-        places.iter().filter_map(|place| Some((*place, bursts.get(*place)?))).collect()
-    };
-    for same in bursts_at(&places).chunk_by(|(_, one), (_, other)| key(one) == key(other)) {
+    let mut places: Vec<(usize, &Burst)> = bursts.iter().enumerate().collect();
+    places.sort_by_key(|(_, burst)| key(burst));
+    for same in places.chunk_by(|(_, one), (_, other)| key(one) == key(other)) {
         for (number, (place, burst)) in same.iter().enumerate() {
             let earlier = same.get(number.saturating_sub(COMPARED)..number).unwrap_or_default();
             for (other, earlier) in earlier {
@@ -147,7 +143,7 @@ mod tests {
 
     /// A fingerprint that has `common` places in common with that of `family`.
     fn fingerprint(family: u16, own: u16, common: usize) -> Fingerprint {
-        let mut places = [0; crate::score::fingerprint::LENGTH];
+        let mut places = [0; LENGTH];
         for (number, place) in places.iter_mut().enumerate() {
             *place = family.wrapping_mul(64) + number as u16;
             if number >= common {

@@ -61,8 +61,7 @@ pub async fn run(store: Store, stop: CancellationToken) -> Result<(), TaskError>
 /// When something was stored last, Unix milliseconds.
 async fn latest(store: &Store) -> Result<i64, StoreError> {
     let sql = "SELECT toUnixTimestamp64Milli(max(stored_at)) FROM mention_revisions";
-    let latest: Vec<i64> = store.fetch("looking for new mentions", store.query(sql)).await?;
-    Ok(latest.first().copied().unwrap_or_default())
+    store.fetch_one("looking for new mentions", store.query(sql)).await
 }
 
 /// Finds the stories of the latest messages, and writes what differs from what is stored.
@@ -80,13 +79,10 @@ pub async fn find(store: &Store) -> Result<(), StoreError> {
     let stored: Vec<Stored> = store.fetch("reading fingerprints", store.query(sql).bind(MOST)).await?;
     let found_at = Timestamp::now().as_millisecond();
     let changed = tokio::task::spawn_blocking(move || changed(&stored)).await;
-    let rows: Vec<StoryRow> = match changed {
-        Ok(changed) => {
-            changed.into_iter().map(|(message_id, story)| StoryRow { message_id, story, found_at }).collect()
-        }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
-    store.insert_stories(&rows).await
+    // A panic goes on here; the supervisor tells of it.
+    let changed = changed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let row = |(message_id, story)| StoryRow { message_id, story, found_at };
+    store.insert_stories(&changed.into_iter().map(row).collect::<Vec<_>>()).await
 }
 
 /// The messages whose story is not the one that is stored; nil for those that have none.

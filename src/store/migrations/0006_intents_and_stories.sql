@@ -1,4 +1,4 @@
--- What authors want, and which messages say nearly the same.
+-- What authors want, and which messages say nearly the same. The view mentions is made anew by 0008.
 
 ALTER TABLE mention_revisions {{on_cluster}}
     ADD COLUMN IF NOT EXISTS intents Array(LowCardinality(String))
@@ -7,20 +7,6 @@ ALTER TABLE mention_revisions {{on_cluster}}
         COMMENT 'Version of the rules of intents; empty where nobody looked' AFTER intents,
     ADD COLUMN IF NOT EXISTS fingerprint Array(UInt16)
         COMMENT 'MinHash of the text; empty where too little is said' CODEC(ZSTD(1)) AFTER intent_version;
-
--- A view keeps the columns that its table had when it was made.
-CREATE OR REPLACE VIEW mentions {{on_cluster}} AS
-SELECT
-    revisions.* EXCEPT (deleted, sentiment),
-    if(corrections.sentiment = '', revisions.sentiment, corrections.sentiment) AS sentiment,
-    revisions.sentiment AS sentiment_by_model,
-    if(corrections.sentiment = '', NULL, corrections.corrected_by) AS corrected_by,
-    if(corrections.sentiment = '', NULL, corrections.corrected_at) AS corrected_at
-FROM mention_revisions AS revisions FINAL
-LEFT ANY JOIN sentiment_corrections AS corrections
-    ON revisions.brand = corrections.brand AND revisions.message_id = corrections.message_id
-WHERE NOT revisions.deleted
-COMMENT 'Every message that speaks of a brand, once for each brand that it speaks of: the current truth';
 
 CREATE TABLE IF NOT EXISTS story_revisions {{on_cluster}}
 (
