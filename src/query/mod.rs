@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
+mod ast;
 mod explain;
+mod fields;
 mod lexer;
 mod matcher;
 mod normal;
