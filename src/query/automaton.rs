@@ -43,8 +43,10 @@ impl Automaton {
         let (texts, meanings): (Vec<String>, Vec<Vec<Meaning>>) = by_text.into_iter().unzip();
         // A prefilter looks for first bytes; here, most strings begin with the same one, a space.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).prefilter(false).build(&texts)?;
-        let entries = meanings.iter().map(|meanings| size_of_val(meanings) + size_of_val(meanings.as_slice())).sum::<usize>();
-        let bytes = automaton.memory_usage() + entries + checks.iter().map(|(check, _)| size_of_val(check)).sum::<usize>();
+        let entries =
+            meanings.iter().map(|meanings| size_of_val(meanings) + size_of_val(meanings.as_slice())).sum::<usize>();
+        let bytes =
+            automaton.memory_usage() + entries + checks.iter().map(|(check, _)| size_of_val(check)).sum::<usize>();
         Ok(Self { automaton, meanings, checks: checks.into_iter().map(|(check, _)| check).collect(), bytes })
     }
 

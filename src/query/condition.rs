@@ -21,14 +21,21 @@ pub(super) fn holds(find: &Find, fields: &Fields<'_>) -> bool {
         Find::Is(Is::Reply) => fields.is_reply,
         Find::Is(Is::Repost) => fields.kind == Some(Kind::Repost),
         Find::Is(Is::Verified) => fields.author.is_some_and(|author| author.verified),
-        Find::Followers(comparison) => fields.author.and_then(|author| author.followers).is_some_and(|n| comparison.holds(n)),
+        Find::Followers(comparison) => {
+            fields.author.and_then(|author| author.followers).is_some_and(|n| comparison.holds(n))
+        }
         Find::Engagement(comparison) => {
             let counted = [engagement.likes, engagement.reposts, engagement.replies, engagement.quotes];
             counted.iter().any(Option::is_some)
                 && comparison.holds(counted.into_iter().flatten().fold(0, u64::saturating_add))
         }
-        Find::Rating(comparison) => {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "stars are few, and casts saturate")]
+        Find::Rating(comparison) =>
+        {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "stars are few, and casts saturate"
+            )]
             engagement.rating.is_some_and(|stars| comparison.holds((stars * 100.0).round() as u64))
         }
         Find::Published(Comparison { operator, value }) => {
@@ -65,9 +72,12 @@ impl Comparison<u64> {
 fn is_at(published: Timestamp, operator: Operator, when: When) -> bool {
     // From `start` until before `end`; a moment that cannot be told is later than all others.
     let (start, end) = match when {
-        When::Moment(moment) => (moment, moment.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX)),
+        When::Moment(moment) => {
+            (moment, moment.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX))
+        }
         When::Day(day) => {
-            let midnight = |day: jiff::civil::Date| day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |at| at.timestamp());
+            let midnight =
+                |day: jiff::civil::Date| day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |at| at.timestamp());
             (midnight(day), day.tomorrow().map_or(Timestamp::MAX, midnight))
         }
     };

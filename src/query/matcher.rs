@@ -134,7 +134,8 @@ impl Matcher {
         let mut leaves = 0;
         let mut count = |leaf: &Leaf| leaves += size_of_val(leaf) + size_of::<Node>() + leaf.written.len();
         self.brands.iter().for_each(|brand| brand.query.each_leaf(&mut count));
-        let openers: usize = self.term_brands.iter().map(|brands| size_of_val(brands) + size_of_val(brands.as_slice())).sum();
+        let openers: usize =
+            self.term_brands.iter().map(|brands| size_of_val(brands) + size_of_val(brands.as_slice())).sum();
         self.folded.bytes() + self.exact.bytes() + leaves + openers
     }
 
@@ -262,8 +263,12 @@ impl Terms {
     fn node(&mut self, expr: Expr, has_place: bool) -> Result<Node, SyntaxError> {
         let written = if matches!(expr, Expr::Near(_)) { expr.to_string() } else { String::new() };
         Ok(match expr {
-            Expr::And(items) => Node::And(items.into_iter().map(|item| self.node(item, has_place)).collect::<Result<_, _>>()?),
-            Expr::Or(items) => Node::Or(items.into_iter().map(|item| self.node(item, has_place)).collect::<Result<_, _>>()?),
+            Expr::And(items) => {
+                Node::And(items.into_iter().map(|item| self.node(item, has_place)).collect::<Result<_, _>>()?)
+            }
+            Expr::Or(items) => {
+                Node::Or(items.into_iter().map(|item| self.node(item, has_place)).collect::<Result<_, _>>()?)
+            }
             Expr::Not(item) => Node::Not(Box::new(self.node(*item, has_place)?)),
             Expr::Near(ast::Near { left, right, distance, ordered }) => {
                 let (left, right) = (Box::new(self.node(*left, true)?), Box::new(self.node(*right, true)?));
@@ -284,7 +289,8 @@ impl Terms {
             }
             Find::Regex(regex) => {
                 self.regexes += 1;
-                let compiled = regex::compile(&regex).map_err(|error| SyntaxError::new(span.clone(), error.to_string()))?;
+                let compiled =
+                    regex::compile(&regex).map_err(|error| SyntaxError::new(span.clone(), error.to_string()))?;
                 let sighted = regex::literals(&regex).map(|literals| self.term(regex::needles(&literals), false));
                 Test::Regex(Regex::new(compiled, sighted))
             }

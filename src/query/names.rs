@@ -53,7 +53,9 @@ pub(super) fn hashtag_end(text: &str) -> usize {
 pub(super) fn cashtag_end(text: &str) -> usize {
     let letters = |text: &str| text.bytes().take_while(u8::is_ascii_alphabetic).count();
     let goes_on = |end: usize| {
-        text.get(end..).and_then(|rest| rest.chars().next()).is_some_and(|c| c == '_' || folded_class(c) == Class::Letter)
+        text.get(end..)
+            .and_then(|rest| rest.chars().next())
+            .is_some_and(|c| c == '_' || folded_class(c) == Class::Letter)
     };
     let symbol = letters(text);
     let class = match text.get(symbol..) {
@@ -106,4 +108,3 @@ pub(super) fn add_folded_name(names: &mut Folded, name: &str) {
         });
     }
 }
-

@@ -75,7 +75,8 @@ impl Near {
             for other in after.iter().take_while(|(start, _)| *start <= end + 1 + self.distance) {
                 give(*stretch, *other)?;
             }
-            let before = by_end.get(by_end.partition_point(|(_, end)| end + 1 + self.distance < start)..).unwrap_or_default();
+            let before =
+                by_end.get(by_end.partition_point(|(_, end)| end + 1 + self.distance < start)..).unwrap_or_default();
             for other in before.iter().take_while(|(_, end)| *end < start) {
                 give(*stretch, *other)?;
             }

@@ -31,7 +31,8 @@ pub(super) fn compile(regex: &ast::Regex) -> Result<regex::Regex, regex::Error> 
 
 /// Strings of which at least one is in every text in which the expression finds something.
 pub(super) fn literals(regex: &ast::Regex) -> Option<Vec<String>> {
-    let hir = regex_syntax::ParserBuilder::new().case_insensitive(regex.ignores_case).build().parse(&regex.pattern).ok()?;
+    let hir =
+        regex_syntax::ParserBuilder::new().case_insensitive(regex.ignores_case).build().parse(&regex.pattern).ok()?;
     let mut strings = Extractor::new().extract(&hir);
     strings.optimize_for_prefix_by_preference();
     let literals = strings.literals()?;

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use super::ast::Find;
 use super::condition::holds;
 use super::fields::Place;
 use super::near::Near;
 use super::regex::Regex;
 use super::searched::{Hit, Searched, Stretch};
 use super::within::Within;
-use super::ast::Find;
 
 /// A compiled query.
 pub(super) enum Node {
@@ -194,10 +194,14 @@ impl Node {
             Self::Or(items) if !truth => rarest(&mut items.iter().map(|item| item.openers(truth, frequency))),
             Self::And(items) | Self::Or(items) => all(items),
             Self::Near(_) | Self::Clause(_) if !truth => None,
-            Self::Near(near) => rarest(&mut [&near.left, &near.right].into_iter().map(|side| side.openers(true, frequency))),
+            Self::Near(near) => {
+                rarest(&mut [&near.left, &near.right].into_iter().map(|side| side.openers(true, frequency)))
+            }
             Self::Clause(leaf) => match &leaf.test {
                 Test::Found(term) => Some(Openers::of(*term, frequency)),
-                Test::Within(within) => rarest(&mut within.terms.iter().map(|term| Some(Openers::of(*term, frequency)))),
+                Test::Within(within) => {
+                    rarest(&mut within.terms.iter().map(|term| Some(Openers::of(*term, frequency))))
+                }
                 Test::Regex(regex) => Some(Openers::of(regex.sighted?, frequency)),
                 Test::Condition(_) => None,
             },

@@ -50,7 +50,9 @@ impl Wildcard {
             let mut needle = String::new();
             if !piece.is_empty() {
                 needle.extend(is_first.then_some(' '));
-                needle.extend(piece.iter().filter_map(|token| if let Token::Unit(unit) = token { Some(&**unit) } else { None }));
+                needle.extend(
+                    piece.iter().filter_map(|token| if let Token::Unit(unit) = token { Some(&**unit) } else { None }),
+                );
                 needle.extend(after.is_empty().then_some(' '));
             }
             if needle.len() > longest.len() {
