@@ -88,8 +88,25 @@ pub(crate) const HANDLES: &[&str] = &["acme", "united", "ACME", "un", "jet_blue"
 pub(crate) const HASHTAGS: &[&str] = &["acme", "Acmé", "小米", "دیجی_کالا", "İzmir", "삼성", "un_ited"];
 pub(crate) const CASHTAGS: &[&str] = &["ACME", "acme", "BRK.B", "brk_b", "BRK"];
 pub(crate) const WILDCARDS: &[&str] = &[
-    "ac*", "*me", "ac?e", "unit*", "*un?ted", "STRA*", "f?x*", "İz*r", "σοφ*", "п'я*", "?рай", "دیجی*", "삼성*", "*삼성",
-    "1?2*", "goo*", "acme*", "cr?me", "jet*",
+    "ac*",
+    "*me",
+    "ac?e",
+    "unit*",
+    "*un?ted",
+    "STRA*",
+    "f?x*",
+    "İz*r",
+    "σοφ*",
+    "п'я*",
+    "?рай",
+    "دیجی*",
+    "삼성*",
+    "*삼성",
+    "1?2*",
+    "goo*",
+    "acme*",
+    "cr?me",
+    "jet*",
 ];
 pub(crate) const RAWS: &[&str] = &["acme", "AT&T!", "小米", " a", "\"quoted\"", "back\\slash", "👍", "a*b", "삼성"];
 pub(crate) const REGEXES: &[&str] = &["ac+me", r"\bun\w+", "[A-Z]{2,4}", "小.", "a/b", r"\\/", "(x|y) z", "👍+", r"\d"];
@@ -112,7 +129,8 @@ fn phrase(words: std::ops::Range<usize>) -> impl Strategy<Value = String> {
 /// Something that is made of words and may be near something else.
 fn words() -> impl Strategy<Value = Find> {
     // A second word with a space before it: some of the words vanish beside others.
-    let several = (phrase(1..3), select(&["acme", "united", "12"][..])).prop_map(|(first, last)| format!("{first} {last}"));
+    let several =
+        (phrase(1..3), select(&["acme", "united", "12"][..])).prop_map(|(first, last)| format!("{first} {last}"));
     let form = prop_oneof![
         4 => owned(WORDS).prop_map(Form::Word),
         3 => phrase(1..4).prop_map(Form::Phrase),
@@ -129,13 +147,13 @@ fn words() -> impl Strategy<Value = Find> {
 }
 
 fn comparison<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Comparison<T>> {
-    let operators =
-        [Operator::Equal, Operator::Less, Operator::AtMost, Operator::Greater, Operator::AtLeast];
+    let operators = [Operator::Equal, Operator::Less, Operator::AtMost, Operator::Greater, Operator::AtLeast];
     (select(operators.to_vec()), value).prop_map(|(operator, value)| Comparison { operator, value })
 }
 
 fn when() -> impl Strategy<Value = When> {
-    let day = (2020..2030_i16, 1..=12_i8, 1..=28_i8).prop_map(|(year, month, day)| Date::new(year, month, day).unwrap());
+    let day =
+        (2020..2030_i16, 1..=12_i8, 1..=28_i8).prop_map(|(year, month, day)| Date::new(year, month, day).unwrap());
     let moment = any::<i32>().prop_map(|second| Timestamp::from_second(second.into()).unwrap());
     prop_oneof![day.prop_map(When::Day), moment.prop_map(When::Moment)]
 }

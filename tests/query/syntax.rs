@@ -299,7 +299,10 @@ fn clauses_are_read_as_written() {
         ("＠acme ＃acme", "@acme AND #acme"),
         ("raw:C++ raw:“AT&T” raw:\"a \\\"b\\\"\"", "raw:\"C++\" AND raw:\"AT&T\" AND raw:\"a \\\"b\\\"\""),
         ("raw:a*", "raw:\"a*\""),
-        ("fold:title:cafe title:fold:\"crème café\"~2 fold:caf*", "title:fold:cafe AND title:fold:\"crème café\"~2 AND fold:caf*"),
+        (
+            "fold:title:cafe title:fold:\"crème café\"~2 fold:caf*",
+            "title:fold:cafe AND title:fold:\"crème café\"~2 AND fold:caf*",
+        ),
         ("-title:acme title:\"AND\"", "NOT title:acme AND title:\"AND\""),
         (r"/a (b|c)\/\\/i x", r"/a (b|c)\/\\/i AND x"),
         (r"(/a[)]/)", r"/a[)]/"),
@@ -307,14 +310,20 @@ fn clauses_are_read_as_written() {
         ("source:care source:\"my care\" channel：imap", "source:care AND source:\"my care\" AND channel:imap"),
         ("kind:Review has:\"link\" is:reply", "kind:review AND has:link AND is:reply"),
         ("lang:TR country:tr", "lang:tr AND country:TR"),
-        ("author:@Acme author:acme@example.social author:\"Jane Doe\"", "author:Acme AND author:acme@example.social AND author:\"Jane Doe\""),
+        (
+            "author:@Acme author:acme@example.social author:\"Jane Doe\"",
+            "author:Acme AND author:acme@example.social AND author:\"Jane Doe\"",
+        ),
         ("author:@acme:example.org", "author:acme:example.org"),
         ("site:WWW.Example.com url:Example.com/?a=1", "site:www.example.com AND url:Example.com/?a=1"),
         ("url:\"a b\" url:\">c\" url:\"d,\"", "url:\"a b\" AND url:\">c\" AND url:\"d,\""),
         ("followers:>1_000 followers:=5 engagement:>=10k", "followers:>1000 AND followers:5 AND engagement:>=10000"),
         ("followers:\">1000\" engagement:2M", "followers:>1000 AND engagement:2000000"),
         ("rating:<3.50 rating:0 rating:>=4.05 rating:5.0", "rating:<3.5 AND rating:0 AND rating:>=4.05 AND rating:5"),
-        ("published:>2026-01-01 published:<=2026-01-01T12:00:00+03:00", "published:>2026-01-01 AND published:<=2026-01-01T09:00:00Z"),
+        (
+            "published:>2026-01-01 published:<=2026-01-01T12:00:00+03:00",
+            "published:>2026-01-01 AND published:<=2026-01-01T09:00:00Z",
+        ),
     ] {
         assert_eq!(parse(query).map(|expr| expr.to_string()).as_deref(), Ok(printed));
     }
@@ -335,10 +344,58 @@ fn a_clause_knows_where_it_stands() {
 
 /// Parts that queries are made of, and parts that break them.
 const PARTS: &[&str] = &[
-    "acme", " ", " ", "\"", "“", "(", ")", "-", "~", "~5", "NEAR/3", "ONEAR/", " OR ", " AND ", "NOT ", "*", "?", "/", "/i",
-    "\\", "\\/", "title:", "fold:", "raw:", "@", "#", "$", "lang:", "author:", "site:", "url:", "kind:review", "followers:",
-    ">=", "10k", ",", ":", "小米", "👍", "é", "[", "{", "+", ".", "has:", "published:", "2026-01-01", "T00:00Z", "\u{301}",
-    "\u{200b}", "（", "İ",
+    "acme",
+    " ",
+    " ",
+    "\"",
+    "“",
+    "(",
+    ")",
+    "-",
+    "~",
+    "~5",
+    "NEAR/3",
+    "ONEAR/",
+    " OR ",
+    " AND ",
+    "NOT ",
+    "*",
+    "?",
+    "/",
+    "/i",
+    "\\",
+    "\\/",
+    "title:",
+    "fold:",
+    "raw:",
+    "@",
+    "#",
+    "$",
+    "lang:",
+    "author:",
+    "site:",
+    "url:",
+    "kind:review",
+    "followers:",
+    ">=",
+    "10k",
+    ",",
+    ":",
+    "小米",
+    "👍",
+    "é",
+    "[",
+    "{",
+    "+",
+    ".",
+    "has:",
+    "published:",
+    "2026-01-01",
+    "T00:00Z",
+    "\u{301}",
+    "\u{200b}",
+    "（",
+    "İ",
 ];
 
 fn check(query: &str) -> Result<(), TestCaseError> {
@@ -349,7 +406,8 @@ fn check(query: &str) -> Result<(), TestCaseError> {
                 prop_assert!(clause.span.start < clause.span.end && clause.span.end <= characters);
             }
             let printed = expr.to_string();
-            let again = parse(&printed).map_err(|error| TestCaseError::fail(format!("{query} as {printed}: {error}")))?;
+            let again =
+                parse(&printed).map_err(|error| TestCaseError::fail(format!("{query} as {printed}: {error}")))?;
             prop_assert_eq!(again, expr);
         }
         Err(error) => {
