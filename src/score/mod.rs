@@ -160,6 +160,11 @@ impl Scorer {
         }
     }
 
+    /// The language of a message, as [`Scorer::score`] tells it, for brands that ask for it before there is a score.
+    pub fn language(&self, message: &Message) -> &'static str {
+        self.model.predict(&[&message.title, &message.text], message.language.as_deref()).language.tag
+    }
+
     /// What the author of a text wants.
     pub fn intents(&self, text: &str) -> Vec<Intent> {
         self.model.predict_and(&[text], None, intent::intents).1
