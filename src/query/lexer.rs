@@ -180,6 +180,7 @@ fn find(chars: &[char], start: usize) -> Result<(Find, usize), SyntaxError> {
         modifiers.refuse_operator(&text, start..end)?;
         refuse(&text, &(at..end))?;
         let Some((field, rest)) = filter::field(&text, &(at..end))? else {
+            refuse_distance(&text, &(at..end))?;
             return Ok((clause::word(&text, modifiers, start..end)?, end));
         };
         at = end - rest.chars().count();
@@ -317,10 +318,15 @@ fn refuse(text: &str, span: &Range<usize>) -> Result<(), SyntaxError> {
         };
         return error("a comma does not say whether one or all have to be there".to_owned(), suggestion);
     }
-    let ends_in_distance = text.rsplit_once('~').is_some_and(|(_, number)| number.chars().all(|c| c.is_ascii_digit()));
-    if ends_in_distance || text.starts_with('~') {
-        let suggestion = "write `\"acme kettle\"~5` for words with at most five others among them".to_owned();
-        return error("`~` stands right behind a phrase of words".to_owned(), suggestion);
+    Ok(())
+}
+
+/// Refuses a `~5` that is behind no phrase.
+fn refuse_distance(text: &str, span: &Range<usize>) -> Result<(), SyntaxError> {
+    let is_distance = |number: &str| number.chars().all(|c| c.is_ascii_digit());
+    if text.starts_with('~') || text.rsplit_once('~').is_some_and(|(_, number)| is_distance(number)) {
+        return Err(SyntaxError::new(span.clone(), "`~` stands right behind a phrase of words")
+            .suggest("write `\"acme kettle\"~5` for words with at most five others among them"));
     }
     Ok(())
 }
