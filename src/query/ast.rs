@@ -145,6 +145,17 @@ pub struct Regex {
     pub ignores_case: bool,
 }
 
+impl Regex {
+    /// Most memory that a compiled expression takes, in bytes.
+    const MAX_SIZE: usize = 1 << 18;
+
+    /// The expression, ready to search with.
+    pub(super) fn compile(&self) -> Result<regex::Regex, regex::Error> {
+        let mut builder = regex::RegexBuilder::new(&self.pattern);
+        builder.case_insensitive(self.ignores_case).size_limit(Self::MAX_SIZE).build()
+    }
+}
+
 /// What comes with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Has {
@@ -395,7 +406,7 @@ struct Bare<'a>(&'a str);
 
 impl Display for Bare<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() || self.0.contains(super::lexer::ends_word) { Quoted(self.0).fmt(f) } else { f.write_str(self.0) }
+        if super::lexer::is_bare(self.0) { f.write_str(self.0) } else { Quoted(self.0).fmt(f) }
     }
 }
 

@@ -1,160 +1,35 @@
-//! The grammar of the query language: tokens to a tree, and the tree back to text.
+//! The grammar of the query language: tokens to a tree.
 //!
 //! ```text
 //! query   = or
 //! or      = and { "OR" and }
 //! and     = not { [ "AND" ] not }
-//! not     = { "NOT" | "-" } primary
-//! primary = "(" or ")" | word | phrase | handle | hashtag | "channel:" name | "source:" name
+//! not     = { "NOT" | "-" } near
+//! near    = primary { ( "NEAR/" n | "ONEAR/" n ) primary }
+//! primary = "(" or ")" | clause
 //! ```
 
-use std::fmt;
 use std::ops::Range;
 
 use super::SyntaxError;
-use super::lexer::{Token, TokenKind, lex};
+use super::ast::{Clause, Expr, Find, Near};
+use super::lexer::{Token, TokenKind, lex, shown};
 
+/// Characters of a query.
+const MAX_LENGTH: usize = 100_000;
 /// Parentheses and `NOT`s may be nested this deep.
 const MAX_DEPTH: usize = 64;
-
-/// A query as a tree, in the shape in which it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expr {
-    /// All of them, two or more.
-    And(Vec<Expr>),
-    /// At least one of them, two or more.
-    Or(Vec<Expr>),
-    /// Not this one.
-    Not(Box<Expr>),
-    /// Something to find.
-    Clause(Clause),
-}
-
-/// The smallest part of a query: something to find in a message.
-///
-/// Two clauses are equal when they say the same, wherever they stand. `Display` shows a clause as
-/// it is written in a query.
-#[derive(Debug, Clone, Eq)]
-pub struct Clause {
-    /// How it is looked for.
-    pub kind: ClauseKind,
-    /// What is looked for, without quotation marks and sigil.
-    pub text: String,
-    /// Where it stands in the query, in characters.
-    pub span: Range<usize>,
-}
-
-/// How a clause is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ClauseKind {
-    /// A whole word.
-    Word,
-    /// Words one after the other.
-    Phrase,
-    /// `@handle`.
-    Handle,
-    /// `#hashtag`.
-    Hashtag,
-    /// `channel:name`: heard on this channel.
-    Channel,
-    /// `source:name`: heard by this source of the configuration.
-    Source,
-}
-
-impl PartialEq for Clause {
-    fn eq(&self, other: &Self) -> bool {
-        (self.kind, &self.text) == (other.kind, &other.text)
-    }
-}
-
-impl fmt::Display for Clause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            ClauseKind::Word => f.write_str(&self.text),
-            ClauseKind::Phrase => write!(f, "\"{}\"", self.text.replace('\\', "\\\\").replace('"', "\\\"")),
-            ClauseKind::Handle => write!(f, "@{}", self.text),
-            ClauseKind::Hashtag => write!(f, "#{}", self.text),
-            ClauseKind::Channel => write!(f, "channel:{}", self.text),
-            ClauseKind::Source => write!(f, "source:{}", self.text),
-        }
-    }
-}
-
-impl fmt::Display for Expr {
-    /// As a query that reads back as the same tree.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, items: &[Self], operator: &str| {
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    f.write_str(operator)?;
-                }
-                // AND binds tighter than OR; equal operators keep the grouping they came with.
-                let is_tighter = matches!((self, item), (Self::Or(_), Self::And(_)));
-                item.fmt_operand(f, is_tighter)?;
-            }
-            Ok(())
-        };
-        match self {
-            Self::Clause(clause) => clause.fmt(f),
-            Self::And(items) => list(f, items, " AND "),
-            Self::Or(items) => list(f, items, " OR "),
-            Self::Not(item) => {
-                f.write_str("NOT ")?;
-                item.fmt_operand(f, false)
-            }
-        }
-    }
-}
-
-impl Expr {
-    fn fmt_operand(&self, f: &mut fmt::Formatter<'_>, is_tighter: bool) -> fmt::Result {
-        match self {
-            Self::And(_) | Self::Or(_) if !is_tighter => write!(f, "({self})"),
-            _ => fmt::Display::fmt(self, f),
-        }
-    }
-
-    /// All clauses, from left to right.
-    pub fn clauses(&self) -> Vec<&Clause> {
-        match self {
-            Self::Clause(clause) => vec![clause],
-            Self::Not(item) => item.clauses(),
-            Self::And(items) | Self::Or(items) => items.iter().flat_map(Self::clauses).collect(),
-        }
-    }
-
-    /// Whether this is true of a message in which nothing is found: such a query would claim all
-    /// that was ever said.
-    fn matches_nothing_found(&self) -> bool {
-        match self {
-            Self::Clause(_) => false,
-            Self::Not(item) => !item.matches_nothing_found(),
-            Self::And(items) => items.iter().all(Self::matches_nothing_found),
-            Self::Or(items) => items.iter().any(Self::matches_nothing_found),
-        }
-    }
-
-    /// The alternative that makes it so.
-    fn unbounded_part(&self) -> &Self {
-        match self {
-            Self::Or(items) => {
-                items.iter().find(|item| item.matches_nothing_found()).map_or(self, Self::unbounded_part)
-            }
-            _ => self,
-        }
-    }
-
-    fn span(&self) -> Range<usize> {
-        let clauses = self.clauses();
-        let start = clauses.first().map_or(0, |clause| clause.span.start);
-        start..clauses.last().map_or(start, |clause| clause.span.end)
-    }
-}
+/// So many things may be near each other.
+const MAX_NEAR: usize = 8;
 
 /// Parses a query.
 pub fn parse(query: &str) -> Result<Expr, SyntaxError> {
-    let tokens = lex(query)?;
     let end = query.chars().count();
+    if end > MAX_LENGTH {
+        let reason = format!("the query is longer than {MAX_LENGTH} characters");
+        return Err(SyntaxError::new(MAX_LENGTH..end, reason).suggest("make several brands or sources of it"));
+    }
+    let tokens = lex(query)?;
     if tokens.is_empty() {
         return Err(SyntaxError::new(0..end, "the query is empty"));
     }
@@ -163,12 +38,6 @@ pub fn parse(query: &str) -> Result<Expr, SyntaxError> {
     if let Some(token) = parser.peek() {
         // The grammar stops early only at a parenthesis that was never opened.
         return Err(SyntaxError::new(token.span.clone(), "this parenthesis closes nothing"));
-    }
-    if expr.matches_nothing_found() {
-        let span = expr.unbounded_part().span();
-        let reason = "this only excludes: it would match every message in which the excluded words are missing";
-        let suggestion = "say what has to be there as well: `acme NOT publishing`, `(acme OR globex) NOT jobs`";
-        return Err(SyntaxError::new(span, reason).suggest(suggestion));
     }
     Ok(expr)
 }
@@ -207,7 +76,7 @@ impl<'a> Parser<'a> {
             match self.peek().map(|token| &token.kind) {
                 Some(TokenKind::And) => self.at += 1,
                 Some(TokenKind::Open | TokenKind::Not | TokenKind::Clause(_)) => {}
-                Some(TokenKind::Or | TokenKind::Close) | None => break,
+                Some(TokenKind::Or | TokenKind::Near { .. } | TokenKind::Close) | None => break,
             }
             items.push(self.not()?);
         }
@@ -216,12 +85,37 @@ impl<'a> Parser<'a> {
 
     fn not(&mut self) -> Result<Expr, SyntaxError> {
         if !self.next_is(&TokenKind::Not) {
-            return self.primary();
+            return self.near();
         }
         self.descend()?;
         let item = self.not()?;
         self.depth -= 1;
         Ok(Expr::Not(Box::new(item)))
+    }
+
+    fn near(&mut self) -> Result<Expr, SyntaxError> {
+        let mut left = self.primary()?;
+        while let Some(Token { kind: TokenKind::Near { distance, ordered }, span }) = self.peek() {
+            let (distance, ordered) = (*distance, *ordered);
+            self.at += 1;
+            let operator = name(&TokenKind::Near { distance, ordered });
+            if let Some(Token { kind: TokenKind::Not, span }) = self.peek() {
+                let reason = format!("what is excluded has no place among the words, so nothing is `{operator}` it");
+                let suggestion = format!("write `acme NOT (acme {operator} kettle)`");
+                return Err(SyntaxError::new(span.clone(), reason).suggest(suggestion));
+            }
+            let right = self.primary()?;
+            check_side(&left, "left", &operator, span)?;
+            check_side(&right, "right", &operator, span)?;
+            let near = Near { left: Box::new(left), right: Box::new(right), distance, ordered };
+            left = Expr::Near(near);
+            if things(&left) > MAX_NEAR {
+                let reason = format!("more than {MAX_NEAR} things are to be near each other");
+                let suggestion = "leave some out, or join them with `AND`";
+                return Err(SyntaxError::new(span.clone(), reason).suggest(suggestion));
+            }
+        }
+        Ok(left)
     }
 
     fn primary(&mut self) -> Result<Expr, SyntaxError> {
@@ -241,7 +135,7 @@ impl<'a> Parser<'a> {
                 self.depth -= 1;
                 Ok(inner)
             }
-            TokenKind::And | TokenKind::Or | TokenKind::Not | TokenKind::Close => Err(self.missing()),
+            _ => Err(self.missing()),
         }
     }
 
@@ -258,11 +152,6 @@ impl<'a> Parser<'a> {
 
     /// Why there is nothing to find where something has to be.
     fn missing(&self) -> SyntaxError {
-        let name = |kind: &TokenKind| match kind {
-            TokenKind::And => "AND",
-            TokenKind::Or => "OR",
-            _ => "NOT",
-        };
         let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
         match (before, self.peek()) {
             (Some(Token { kind: TokenKind::Open, span }), Some(Token { kind: TokenKind::Close, span: close })) => {
@@ -271,7 +160,7 @@ impl<'a> Parser<'a> {
             (Some(Token { kind: TokenKind::Open, span }), None) => {
                 SyntaxError::new(span.clone(), "this parenthesis is never closed")
             }
-            (Some(Token { kind: kind @ (TokenKind::And | TokenKind::Or | TokenKind::Not), span }), _) => {
+            (Some(Token { kind, span }), _) if is_operator(kind) => {
                 SyntaxError::new(span.clone(), format!("`{}` needs something after it", name(kind)))
             }
             (_, Some(Token { kind: TokenKind::Close, span })) => {
@@ -282,6 +171,66 @@ impl<'a> Parser<'a> {
             }
             (_, None) => SyntaxError::new(self.end..self.end, "the query ends too early"),
         }
+    }
+}
+
+fn is_operator(kind: &TokenKind) -> bool {
+    matches!(kind, TokenKind::And | TokenKind::Or | TokenKind::Not | TokenKind::Near { .. })
+}
+
+fn name(kind: &TokenKind) -> String {
+    match kind {
+        TokenKind::And => "AND".to_owned(),
+        TokenKind::Or => "OR".to_owned(),
+        TokenKind::Near { distance, ordered } => format!("{}NEAR/{distance}", if *ordered { "O" } else { "" }),
+        _ => "NOT".to_owned(),
+    }
+}
+
+/// Refuses a side of `NEAR` that stands at no place of a text. `place` is where the operator is.
+fn check_side(side: &Expr, which: &str, operator: &str, place: &Range<usize>) -> Result<(), SyntaxError> {
+    let Some(wrong) = placeless(side) else { return Ok(()) };
+    let (reason, suggestion) = match wrong {
+        Expr::Clause(clause) => {
+            let kind = match clause.find {
+                Find::Text(_) => "it may be far from the text",
+                Find::Raw(_) | Find::Regex(_) => "it is made of signs",
+                _ => "it is about the whole message",
+            };
+            let written = shown(&clause.to_string());
+            let suggestion = format!("{kind}: write it beside, as in `(acme {operator} kettle) {written}`");
+            (format!("`{written}` has no place among the words"), suggestion)
+        }
+        Expr::And(_) => {
+            let suggestion = format!("say it of each: `(acme {operator} tea) (acme {operator} kettle)`");
+            ("what has to be there together has no place among the words".to_owned(), suggestion)
+        }
+        _ => {
+            let suggestion = format!("write `acme NOT (acme {operator} kettle)`");
+            ("what is excluded has no place among the words".to_owned(), suggestion)
+        }
+    };
+    let span = Some(wrong.span()).filter(|span| !span.is_empty()).unwrap_or_else(|| place.clone());
+    Err(SyntaxError::new(span, format!("{reason}, and stands at the {which} of `{operator}`")).suggest(suggestion))
+}
+
+/// The first part of a side of `NEAR` that stands at no place of a text.
+fn placeless(side: &Expr) -> Option<&Expr> {
+    match side {
+        Expr::Clause(Clause { find, .. }) => (!find.has_place()).then_some(side),
+        Expr::Or(items) => items.iter().find_map(placeless),
+        // Its own sides were looked at when it was read.
+        Expr::Near(_) => None,
+        Expr::And(_) | Expr::Not(_) => Some(side),
+    }
+}
+
+/// How many things are near each other: alternatives are one.
+fn things(side: &Expr) -> usize {
+    match side {
+        Expr::Near(near) => things(&near.left) + things(&near.right),
+        Expr::Or(items) => items.iter().map(things).max().unwrap_or(1),
+        _ => 1,
     }
 }
 
