@@ -1,8 +1,8 @@
 //! Queries and messages that are made of the same few words, so that they often find each other.
 
-use hearken::query::{
-    Clause, Comparison, Expr, Fields, Find, Form, Has, Is, Near, Operator, Regex, Text, When,
-};
+use hearken::query::Fields;
+use hearken::query::ast::{Clause, Comparison, Expr, Find, Form, Has, Is, Near, Operator, Regex, Text, When};
+use hearken::query::parser::parse;
 use hearken_connectors::{Author, Engagement, Kind};
 use jiff::Timestamp;
 use proptest::collection::vec;
@@ -124,11 +124,14 @@ fn placed(words: Words) -> impl Strategy<Value = Find> + Clone {
     prop_oneof![
         8 => text(words).prop_map(|text| Find::Text(Text { in_title: false, ..text })),
         1 => one_of(HANDLES).prop_map(Find::Handle),
-        1 => prop_oneof![one_of(HASHTAGS), one_of(words)].prop_filter_map("no hashtag", |name| {
-            name.chars().all(|c| c.is_alphanumeric() || c == '_').then_some(Find::Hashtag(name))
-        }),
+        1 => prop_oneof![one_of(HASHTAGS), one_of(words)].prop_map(Find::Hashtag),
         1 => one_of(CASHTAGS).prop_map(Find::Cashtag),
     ]
+    .prop_filter("refused", is_allowed)
+}
+
+fn is_allowed(find: &Find) -> bool {
+    parse(&find.to_string()).is_ok()
 }
 
 fn text(words: Words) -> impl Strategy<Value = Text> + Clone {
@@ -141,16 +144,23 @@ fn text(words: Words) -> impl Strategy<Value = Text> + Clone {
         3 => one_of(words).prop_map(Form::Word),
         2 => phrase(1..4).prop_map(Form::Phrase),
         2 => (phrase(2..5), 0..4_usize).prop_map(|(phrase, distance)| Form::Within(phrase, distance)),
-        2 => (one_of(words), vec(option::weighted(0.4, select(&['*', '?'][..])), 4)).prop_map(|(word, signs)| {
-            let replaced = word.chars().enumerate().map(|(at, c)| signs.get(at).copied().flatten().unwrap_or(c));
-            Form::Wildcard(replaced.collect::<String>() + if signs.last() == Some(&None) { "*" } else { "" })
-        }).prop_filter("no wildcard", |form| {
-            let Form::Wildcard(pattern) = form else { return false };
-            pattern.chars().filter(|c| c.is_alphabetic()).count() >= 2 && pattern.contains(['*', '?'])
-        }),
+        2 => wildcard(words).prop_map(Form::Wildcard),
     ];
     (form, prop::bool::weighted(0.2), prop::bool::weighted(0.3))
         .prop_map(|(form, in_title, is_folded)| Text { form, in_title, is_folded })
+}
+
+/// A word in which signs stand for some of its letters.
+fn wildcard(words: Words) -> impl Strategy<Value = String> + Clone {
+    let signs = vec(option::weighted(0.4, select(&['*', '?'][..])), 5);
+    let pattern = (one_of(words), signs).prop_map(|(word, signs): (String, Vec<Option<char>>)| {
+        let sign = |at: usize| signs.get(at).copied().flatten();
+        let mut pattern: Vec<char> = word.chars().enumerate().map(|(at, c)| sign(at + 1).unwrap_or(c)).collect();
+        pattern.extend(sign(0));
+        pattern.dedup_by(|one, next| *one == '*' && *next == '*');
+        String::from_iter(pattern)
+    });
+    pattern.prop_filter("no sign in it", |pattern| pattern.contains(['*', '?']))
 }
 
 fn text_clause(words: Words) -> impl Strategy<Value = Find> + Clone {
@@ -161,6 +171,7 @@ fn text_clause(words: Words) -> impl Strategy<Value = Find> + Clone {
         1 => (one_of(REGEXES), any::<bool>())
             .prop_map(|(pattern, ignores_case)| Find::Regex(Regex { pattern, ignores_case })),
     ]
+    .prop_filter("refused", is_allowed)
 }
 
 fn comparison<T: Clone + std::fmt::Debug>(value: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Comparison<T>> + Clone {

@@ -10,7 +10,8 @@ mod words;
 
 use std::ops::Range;
 
-use hearken::query::{Clause, Comparison, Expr, Field, Fields, Find, Has, Is, Operator, Place, Regex, When};
+use hearken::query::ast::{Clause, Comparison, Expr, Find, Form, Has, Is, Operator, Regex, When};
+use hearken::query::{Field, Fields, Place};
 use hearken_connectors::Kind;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -46,10 +47,8 @@ impl Message<'_> {
             Expr::Not(item) => !self.is_true(item, reports),
             Expr::Near(near) => self.is_near(near, reports),
             Expr::Clause(clause) => {
-                let (is_found, mut places) = self.find(&clause.find);
-                places.sort();
-                places.dedup();
-                reports.push((clause.clone(), is_found, places));
+                let (is_found, places) = self.find(&clause.find);
+                reports.push((clause.clone(), is_found, sorted(places)));
                 is_found
             }
         }
@@ -80,7 +79,7 @@ impl Message<'_> {
             .concat(),
             Find::AuthorName(name) => {
                 let words = words(Field::AuthorName, fields.get(Field::AuthorName));
-                let form = hearken::query::Form::Phrase(name.clone());
+                let form = Form::Phrase(name.clone());
                 text::find(&form, false, &words).into_iter().map(|found| found.place).collect()
             }
             Find::Site(site) => self.whole(Field::Url, |url| is_on(url, site)),
@@ -207,6 +206,13 @@ impl Message<'_> {
 fn whole(list: &[String], field: fn(usize) -> Field, is_wanted: impl Fn(&str) -> bool) -> Vec<Place> {
     let items = list.iter().enumerate().filter(|(_, item)| is_wanted(item));
     items.map(|(index, item)| Place { field: field(index), span: 0..item.chars().count() }).collect()
+}
+
+/// Each place once, in the order of the fields.
+fn sorted(mut places: Vec<Place>) -> Vec<Place> {
+    places.sort_by_key(|place| (place.field, place.span.start, place.span.end));
+    places.dedup();
+    places
 }
 
 fn cut(text: &str, span: &Range<usize>) -> String {

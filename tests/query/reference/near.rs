@@ -1,31 +1,31 @@
 //! Things that are near each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use hearken::query::{Expr, Field, Near, Place};
+use hearken::query::ast::{Clause, Expr, Near};
+use hearken::query::{Field, Place};
 
-use super::{Message, Report};
+use super::{Message, Report, sorted};
 
 /// By the numbers of its first word and of the word after its last: the clauses that were found there, each with its
 /// number among the clauses of the outermost `NEAR`.
-type Hulls = BTreeMap<(usize, usize), BTreeSet<(usize, Place)>>;
+type Hulls = BTreeMap<(usize, usize), Vec<(usize, Place)>>;
 
 impl Message<'_> {
     /// Whether the two are near each other anywhere; a clause is found where it takes part in that.
     pub(super) fn is_near(&self, near: &Near, reports: &mut Vec<Report>) -> bool {
         let mut clauses = Vec::new();
         let hulls = self.pairs(near, &mut clauses);
-        let parts: BTreeSet<(usize, Place)> = hulls.values().flatten().cloned().collect();
         for (number, clause) in clauses.into_iter().enumerate() {
-            let places: Vec<Place> =
-                parts.iter().filter(|(part, _)| *part == number).map(|(_, place)| place.clone()).collect();
+            let parts = hulls.values().flatten().filter(|(part, _)| *part == number);
+            let places = sorted(parts.map(|(_, place)| place.clone()).collect());
             reports.push((clause, !places.is_empty(), places));
         }
         !hulls.is_empty()
     }
 
     /// The hull of each pair that is near enough.
-    fn pairs(&self, near: &Near, clauses: &mut Vec<hearken::query::Clause>) -> Hulls {
+    fn pairs(&self, near: &Near, clauses: &mut Vec<Clause>) -> Hulls {
         let (left, right) = (self.hulls(&near.left, clauses), self.hulls(&near.right, clauses));
         let mut pairs = Hulls::new();
         for (left, left_parts) in &left {
@@ -35,21 +35,21 @@ impl Message<'_> {
                     is_near && self.field(before.0) == self.field(after.0)
                 };
                 if gap(left, right) || (!near.ordered && gap(right, left)) {
-                    let parts = pairs.entry((left.0.min(right.0), left.1.max(right.1))).or_default();
-                    parts.extend(left_parts.iter().chain(right_parts).cloned());
+                    let hull = (left.0.min(right.0), left.1.max(right.1));
+                    add(&mut pairs, hull, left_parts.iter().chain(right_parts).cloned());
                 }
             }
         }
         pairs
     }
 
-    fn hulls(&self, side: &Expr, clauses: &mut Vec<hearken::query::Clause>) -> Hulls {
+    fn hulls(&self, side: &Expr, clauses: &mut Vec<Clause>) -> Hulls {
         match side {
             Expr::Near(near) => self.pairs(near, clauses),
             Expr::Or(items) => {
                 let mut all = Hulls::new();
                 for (hull, parts) in items.iter().flat_map(|item| self.hulls(item, clauses)) {
-                    all.entry(hull).or_default().extend(parts);
+                    add(&mut all, hull, parts);
                 }
                 all
             }
@@ -58,8 +58,7 @@ impl Message<'_> {
                 clauses.push(clause.clone());
                 let mut hulls = Hulls::new();
                 for found in self.among_words(&clause.find).into_iter().filter(|found| !found.words.is_empty()) {
-                    let hull = hulls.entry((found.words.start, found.words.end)).or_default();
-                    hull.insert((number, found.place));
+                    add(&mut hulls, (found.words.start, found.words.end), [(number, found.place)]);
                 }
                 hulls
             }
@@ -69,5 +68,14 @@ impl Message<'_> {
 
     fn field(&self, word: usize) -> Field {
         self.words[word].field
+    }
+}
+
+fn add(hulls: &mut Hulls, hull: (usize, usize), parts: impl IntoIterator<Item = (usize, Place)>) {
+    let known = hulls.entry(hull).or_default();
+    for part in parts {
+        if !known.contains(&part) {
+            known.push(part);
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use hearken::query::parser::parse;
 use hearken::query::{Field, Fields, Place};
-use hearken_connectors::{Author, Engagement, Kind};
+use hearken_connectors::{Author, Engagement, Kind, Message};
+use jiff::Timestamp;
 
 use super::explain;
 
@@ -42,8 +43,8 @@ fn korean_grows_at_the_end() {
     assert_eq!(found("삼성", "삼성이 인삼성"), ["0 삼성"]);
     assert_eq!(found("\"삼성 폰\"", "삼성 폰을, 삼성이 폰"), ["0 삼성 폰"]);
     assert_eq!(found("삼성", "\u{1109}\u{1161}\u{11b7}성이"), ["0 \u{1109}\u{1161}\u{11b7}성"]);
-    assert_eq!(found("삼*", "삼성이"), ["0 삼성이"]);
-    assert_eq!(found("삼?", "삼성이"), NOTHING);
+    assert_eq!(found("삼성*", "삼성이"), ["0 삼성이"]);
+    assert_eq!(found("?삼성", "인삼성이 인삼성"), ["5 인삼성"]);
     assert_eq!(found("\"폰 삼성\"~0", "삼성이 폰을"), ["0 삼성이 폰을"]);
 }
 
@@ -92,7 +93,7 @@ fn accents_may_not_count() {
     assert_eq!(found("fold:caf?", "café cafes"), ["0 café"]);
     assert_eq!(found("fold:\"bar cafe\"~1", "Café au bár"), ["0 Café au bár"]);
     assert_eq!(found("cafe", "café"), NOTHING);
-    assert_eq!(found("fold:god", "gòóôd"), NOTHING, "two letters are not three");
+    assert_eq!(found("fold:god", "gòód"), NOTHING, "two letters are not three");
     assert_eq!(found("fold:god", "gòóöd goood"), ["0 gòóöd", "6 goood"]);
 }
 
@@ -125,10 +126,10 @@ fn near_counts_the_words_between() {
     assert_eq!(found("b ONEAR/0 a", "a b"), NOTHING);
     assert_eq!(found("a NEAR/1 b", "a x b x x a"), ["0 a", "4 b"]);
     assert_eq!(found("a NEAR/1 a", "a"), NOTHING, "they do not overlap");
-    assert_eq!(found("a NEAR/1 a", "a x a"), ["0 a", "4 a", "0 a", "4 a"]);
+    assert_eq!(found("a NEAR/1 a", "a x a"), ["0 a", "4 a", "0 a", "4 a"], "each of the two clauses is found twice");
     assert_eq!(found("\"a b\" NEAR/9 \"b c\"", "a b c"), NOTHING);
     assert_eq!(found("(a OR b) NEAR/0 c", "a b c"), ["2 b", "4 c"]);
-    assert_eq!(found("小 NEAR/1 米", "小x米 小手机米"), ["0 小", "2 米", "4 小", "2 米"]);
+    assert_eq!(found("小 NEAR/1 米", "小x米 小手机米"), ["0 小", "4 小", "2 米"]);
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn names_have_the_words_that_they_are_written_with() {
 #[test]
 fn handles_end_where_those_of_platforms_end() {
     assert_eq!(found("@acme", ".@Acme, @acme's @acme-fan @acme.b @acme@x.y a@acme @acme는"), [
-        "2 Acme", "9 acme", "27 acme.b", "35 acme@x.y", "53 acme"
+        "2 Acme", "9 acme", "27 acme.b", "35 acme@x.y", "52 acme"
     ]);
     assert_eq!(found("@acme@x.y", "@acme @acme@X.y @acme@x.y.z"), ["7 acme@X.y"]);
     let mentioned = ["Acme@x.y".to_owned(), "acmes".to_owned()];
@@ -281,4 +282,33 @@ fn every_clause_is_told_of() {
         reports.iter().map(|(clause, is_found, places)| (clause.to_string(), *is_found, places.len())).collect();
     let report = |clause: &str, is_found, places| (clause.to_owned(), is_found, places);
     assert_eq!(told, [report("acme", true, 1), report("globex", true, 1), report("title:acme", false, 0)]);
+}
+
+#[test]
+fn the_examples_of_the_page_are_true() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/queries.md")).unwrap();
+    let mut examples = 0;
+    for block in page.split("\n```").skip(1).step_by(2) {
+        let (language, body) = block.split_once('\n').unwrap();
+        let (query, lines) = body.split_once('\n').unwrap_or((body, ""));
+        let is_example = matches!(language, "match" | "message");
+        for (sign, line) in lines.lines().filter(|_| is_example).map(|line| line.split_once(' ').unwrap()) {
+            let found = if language == "match" { is_true(query, line.into()) } else { is_true_of_json(query, line) };
+            assert_eq!(found, sign == "+", "{query} on {line}");
+            examples += 1;
+        }
+    }
+    assert!(examples > 150, "{examples}");
+}
+
+fn is_true_of_json(query: &str, json: &str) -> bool {
+    let nothing = Message::new("", "", "", Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    let mut message = serde_json::to_value(nothing).unwrap();
+    let said: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
+    let text = |name: &str| said.get(name).map_or("", |value| value.as_str().unwrap());
+    let (language, country) = (text("language"), text("country"));
+    let has_media = said.get("media").is_some_and(|media| media.as_bool().unwrap());
+    message.as_object_mut().unwrap().extend(said.clone());
+    let message: Message = serde_json::from_value(message).unwrap();
+    is_true(query, Fields { language, country, has_media, ..Fields::from(&message) })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use hearken::query::{Field, Form, Place};
+use hearken::query::ast::Form;
+use hearken::query::{Field, Place};
 
 use super::words::{Class, Unit, Word, class, is_arabic, span_of, units, without_accents, words};
 
