@@ -145,17 +145,6 @@ pub struct Regex {
     pub ignores_case: bool,
 }
 
-impl Regex {
-    /// Most memory that a compiled expression takes, in bytes.
-    const MAX_SIZE: usize = 1 << 18;
-
-    /// The expression, ready to search with.
-    pub(super) fn compile(&self) -> Result<regex::Regex, regex::Error> {
-        let mut builder = regex::RegexBuilder::new(&self.pattern);
-        builder.case_insensitive(self.ignores_case).size_limit(Self::MAX_SIZE).build()
-    }
-}
-
 /// What comes with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Has {

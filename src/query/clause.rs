@@ -6,8 +6,9 @@ use std::ops::Range;
 use super::SyntaxError;
 use super::ast::{Find, Form, Regex, Text};
 use super::lexer::shown;
-use super::normal;
+use super::regex::compile;
 use super::script::{Class, class, fold, is_ignorable};
+use super::{names, normal};
 
 /// Characters of a regular expression.
 const MAX_REGEX: usize = 1_000;
@@ -92,9 +93,9 @@ fn refuse_operator(text: &str, modifiers: Modifiers, span: &Range<usize>) -> Res
         return Err(SyntaxError::new(span.clone(), format!("`-` stands before `{name}:`"))
             .suggest(format!("write `-{name}:{}`", shown(rest))));
     }
-    let is_near = ["NEAR", "ONEAR"].iter().any(|near| {
-        text.strip_prefix(near).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    });
+    let is_near = ["NEAR", "ONEAR"]
+        .iter()
+        .any(|near| text.strip_prefix(near).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     if is_near || matches!(text, "AND" | "OR" | "NOT") {
         return Err(SyntaxError::new(span.clone(), format!("`{name}:` does not stand before an operator"))
             .suggest(format!("write `{name}:\"{}\"` for the word", shown(text))));
@@ -117,7 +118,8 @@ pub(super) fn within(
 ) -> Result<Find, SyntaxError> {
     if !words(&text, &span)?.contains(' ') {
         let reason = format!("`~{distance}` counts the words among several, and this is one");
-        let suggestion = format!("leave `~{distance}` out, or write `{}*` for what begins like this", shown(text.trim()));
+        let suggestion =
+            format!("leave `~{distance}` out, or write `{}*` for what begins like this", shown(text.trim()));
         return Err(SyntaxError::new(span, reason).suggest(suggestion));
     }
     Ok(modifiers.text(Form::Within(text, distance)))
@@ -160,17 +162,18 @@ fn searched(text: &str, span: &Range<usize>) -> Result<String, SyntaxError> {
 }
 
 fn handle(handle: &str, span: Range<usize>) -> Result<Find, SyntaxError> {
-    if handle.is_empty() || normal::handle_end(handle) != handle.len() {
-        let reason = format!("`@{}` is no handle: letters, digits and `_`, inside also `.`, `-` and one `@`", shown(handle));
-        return Err(suggest_name(SyntaxError::new(span, reason), handle, '@', normal::handle_end(handle)));
+    if handle.is_empty() || names::handle_end(handle) != handle.len() {
+        let reason =
+            format!("`@{}` is no handle: letters, digits and `_`, inside also `.`, `-` and one `@`", shown(handle));
+        return Err(suggest_name(SyntaxError::new(span, reason), handle, '@', names::handle_end(handle)));
     }
     Ok(Find::Handle(handle.to_owned()))
 }
 
 fn hashtag(hashtag: &str, span: Range<usize>) -> Result<Find, SyntaxError> {
-    if hashtag.is_empty() || normal::hashtag_end(hashtag) != hashtag.len() {
+    if hashtag.is_empty() || names::hashtag_end(hashtag) != hashtag.len() {
         let reason = format!("`#{}` is no hashtag: letters, digits and `_`", shown(hashtag));
-        return Err(suggest_name(SyntaxError::new(span, reason), hashtag, '#', normal::hashtag_end(hashtag)));
+        return Err(suggest_name(SyntaxError::new(span, reason), hashtag, '#', names::hashtag_end(hashtag)));
     }
     Ok(Find::Hashtag(hashtag.to_owned()))
 }
@@ -185,7 +188,8 @@ fn cashtag(cashtag: &str, span: Range<usize>) -> Result<Find, SyntaxError> {
         None => is_letters(cashtag, 6),
     };
     if !is_cashtag {
-        let reason = format!("`${}` is no ticker symbol: at most six letters, as in `$ACME` or `$BRK.B`", shown(cashtag));
+        let reason =
+            format!("`${}` is no ticker symbol: at most six letters, as in `$ACME` or `$BRK.B`", shown(cashtag));
         let end = cashtag.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(cashtag.len());
         let end = if end <= 6 { end } else { 0 };
         return Err(suggest_name(SyntaxError::new(span, reason), cashtag, '$', end));
@@ -196,7 +200,8 @@ fn cashtag(cashtag: &str, span: Range<usize>) -> Result<Find, SyntaxError> {
 /// Suggests the part of a name that is one, or the word.
 fn suggest_name(error: SyntaxError, text: &str, sigil: char, end: usize) -> SyntaxError {
     if text.contains('*') {
-        return error.suggest(format!("a wildcard stands in a word: write `{}`, which finds names as well", shown(text)));
+        return error
+            .suggest(format!("a wildcard stands in a word: write `{}`, which finds names as well", shown(text)));
     }
     match text.get(..end).filter(|name| !name.is_empty()) {
         Some(name) => error.suggest(format!("write `{sigil}{}`, or `raw:\"{sigil}{}\"`", shown(name), shown(text))),
@@ -230,7 +235,8 @@ fn wildcard(text: &str, span: Range<usize>) -> Result<String, SyntaxError> {
             Class::Letter | Class::Hangul if !word.contains(' ') && edge(piece.chars().next_back()) != Class::Gap => {}
             _ => {
                 let reason = format!("a wildcard stands in one word, and `{}` is more than letters", shown(piece));
-                let suggestion = format!("write `acme ONEAR/0 kettle*` for several words, or `{itself}` for the text itself");
+                let suggestion =
+                    format!("write `acme ONEAR/0 kettle*` for several words, or `{itself}` for the text itself");
                 return error(reason, suggestion);
             }
         }
@@ -288,7 +294,7 @@ pub(super) fn regex(
         Some(_) => {}
     }
     let regex = Regex { pattern, ignores_case };
-    match regex.compile() {
+    match compile(&regex) {
         Ok(_) => Ok(Find::Regex(regex)),
         Err(_) => Err(error(span, "this regular expression is too large".to_owned())
             .suggest("repeat less (`{1,1000}`), write `[0-9]` for `\\d`, or join smaller ones with `OR`")),

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::matcher::{Fields, Matcher, Node, Part, normalise};
-use super::normal::{Field, Normal};
-use super::parser::Clause;
+use super::fields::{Fields, Place};
+use super::matcher::{Matcher, Tried};
+use super::near::Near;
+use super::normal::Normal;
+use super::searched::{Hit, Searched};
+use super::tree::{Evaluation, Leaf, Node, Report};
 
 /// What became of one brand's query on one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,17 +30,10 @@ pub struct ClauseReport {
     pub clause: String,
     /// Where it stands in the query, in characters.
     pub span: Range<usize>,
-    /// Where it was found; empty when it was not.
+    /// Whether it is true of the message; inside `NEAR`, whether it is near enough to the other side.
+    pub matched: bool,
+    /// Where it was found, in order and each place once; empty for a filter that has no place.
     pub places: Vec<Place>,
-}
-
-/// Where something was found in the message as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Part of the message.
-    pub field: Field,
-    /// Characters of that part.
-    pub span: Range<usize>,
 }
 
 /// Something that keeps a query from matching.
@@ -54,72 +50,47 @@ impl Matcher {
     pub fn explain<'a>(&self, message: impl Into<Fields<'a>>) -> Vec<Explanation> {
         let fields = message.into();
         let mut normal = Normal::with_origins();
-        normalise(fields, &mut normal);
-        let mut places: Vec<Vec<Place>> = vec![Vec::new(); self.terms()];
-        self.each_find(&normal, |term, part, span| {
-            let folded = if part == Part::Words { &normal.words } else { &normal.names };
-            let place = folded.origin(span).and_then(|(field, bytes)| in_characters(fields, field, bytes));
-            if let (Some(places), Some(place)) = (places.get_mut(term), place)
-                && !places.contains(&place)
-            {
-                places.push(place);
+        normal.read(fields, self.wanted());
+        let searched = Searched::new(fields, &normal, self.wanted());
+        let mut found = vec![0; self.terms()];
+        let mut hits = Vec::new();
+        self.each_find(&searched, 1, &mut Tried::default(), |meaning, range| {
+            if let (Some(range), Some(found)) = (range(), found.get_mut(meaning.term)) {
+                hits.push(Hit { term: meaning.term, part: meaning.part, range });
+                *found = 1;
             }
         });
-        self.brands.iter().map(|brand| explain(&brand.name, &brand.query, &places)).collect()
+        let evaluation = Evaluation { searched: &searched, found: &found, message: 1, hits: &hits };
+        self.brands.iter().map(|brand| explain(&brand.name, &brand.query, &evaluation)).collect()
     }
 }
 
-fn in_characters(fields: Fields<'_>, field: Field, bytes: Range<usize>) -> Option<Place> {
-    let text = match field {
-        Field::Title => fields.title,
-        Field::Text => fields.text,
-        Field::Mentioned(index) => fields.mentioned.get(index)?,
-        Field::Hashtag(index) => fields.hashtags.get(index)?,
-        Field::Channel => fields.channel,
-        Field::Source => fields.source,
-    };
-    let start = text.get(..bytes.start)?.chars().count();
-    let length = text.get(bytes)?.chars().count();
-    Some(Place { field, span: start..start + length })
-}
-
-fn explain(brand: &str, query: &Node, places: &[Vec<Place>]) -> Explanation {
-    let is_found = |term: usize| places.get(term).is_some_and(|places| !places.is_empty());
+fn explain(brand: &str, query: &Node, evaluation: &Evaluation<'_>) -> Explanation {
     let mut clauses = Vec::new();
-    query.each_clause(&mut |clause, written, term| {
-        clauses.push(ClauseReport {
-            clause: written.to_owned(),
-            span: clause.span.clone(),
-            places: places.get(term).cloned().unwrap_or_default(),
-        });
+    query.each_report(evaluation, &mut |Report { leaf, is_true, places }| {
+        clauses.push(ClauseReport { clause: leaf.written.clone(), span: leaf.span.clone(), matched: is_true, places });
     });
-    let matched = query.is_true(&is_found);
+    let matched = query.is_true(evaluation);
     let mut why_not = Vec::new();
     if !matched {
-        query.why_not(true, &is_found, &mut why_not);
+        query.why_not(true, evaluation, &mut why_not);
     }
     Explanation { brand: brand.to_owned(), matched, clauses, why_not }
 }
 
 impl Node {
-    fn each_clause<'a>(&'a self, give: &mut impl FnMut(&'a Clause, &'a str, usize)) {
-        match self {
-            Self::Clause { clause, written, term } => give(clause, written, *term),
-            Self::Not(item) => item.each_clause(give),
-            Self::And(items) | Self::Or(items) => items.iter().for_each(|item| item.each_clause(give)),
-        }
-    }
-
     /// What would have to change for this to become `wanted`, which it is not.
-    fn why_not(&self, wanted: bool, is_found: &impl Fn(usize) -> bool, reasons: &mut Vec<WhyNot>) {
+    fn why_not(&self, wanted: bool, evaluation: &Evaluation<'_>, reasons: &mut Vec<WhyNot>) {
         match self {
-            Self::Clause { written, .. } if wanted => reasons.push(WhyNot::Missing(vec![written.clone()])),
-            Self::Clause { written, .. } => reasons.push(WhyNot::Excluded(written.clone())),
-            Self::Not(item) => item.why_not(!wanted, is_found, reasons),
+            Self::Clause(Leaf { written, .. }) | Self::Near(Near { written, .. }) => reasons.push(match wanted {
+                true => WhyNot::Missing(vec![written.clone()]),
+                false => WhyNot::Excluded(written.clone()),
+            }),
+            Self::Not(item) => item.why_not(!wanted, evaluation, reasons),
             Self::And(items) | Self::Or(items) => {
                 let mut inner = Vec::new();
-                let culprits = items.iter().filter(|item| item.is_true(is_found) != wanted);
-                culprits.for_each(|item| item.why_not(wanted, is_found, &mut inner));
+                let culprits = items.iter().filter(|item| item.is_true(evaluation) != wanted);
+                culprits.for_each(|item| item.why_not(wanted, evaluation, &mut inner));
                 let is_choice = matches!(self, Self::Or(_)) == wanted;
                 reasons.extend(if is_choice { one_of(inner) } else { inner });
             }
@@ -164,19 +135,5 @@ impl fmt::Display for Explanation {
             write!(f, "\n  {} found in {}", report.clause, places.join(", "))?;
         }
         self.why_not.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = match self.field {
-            Field::Title => "title",
-            Field::Text => "text",
-            Field::Mentioned(_) => "mentioned",
-            Field::Hashtag(_) => "hashtags",
-            Field::Channel => "channel",
-            Field::Source => "source",
-        };
-        write!(f, "{field} {}..{}", self.span.start, self.span.end)
     }
 }

@@ -101,7 +101,7 @@ pub enum Field {
 }
 
 /// Where something was found in the message as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Part of the message.
     pub field: Field,

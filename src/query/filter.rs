@@ -13,7 +13,7 @@ use super::SyntaxError;
 use super::ast::{Comparison, Find, Has, Is, Operator, When};
 use super::clause;
 use super::lexer::{is_bare, shown};
-use super::normal;
+use super::names;
 
 /// What may stand before a colon, in the order of the documentation.
 const FIELDS: [&str; 17] = [
@@ -213,7 +213,7 @@ impl Value {
 
     /// The name of a source or channel.
     fn name(&self) -> Result<String, SyntaxError> {
-        if normal::name(&self.text).is_empty() {
+        if names::name(&self.text).is_empty() {
             let reason = format!("`{}` names nothing", shown(&self.text));
             return Err(self.error(reason, format!("write a name, as in `{}:{}`", self.field, example(self.field))));
         }
@@ -261,7 +261,7 @@ impl Value {
     /// A handle, with or without its `@` and server, or an id, which may have colons inside.
     fn account(&self) -> Result<String, SyntaxError> {
         let account = self.text.strip_prefix(['@', '＠']).unwrap_or(&self.text);
-        if account.split(':').all(|part| !part.is_empty() && normal::handle_end(part) == part.len()) {
+        if account.split(':').all(|part| !part.is_empty() && names::handle_end(part) == part.len()) {
             return Ok(account.to_owned());
         }
         let suggestion = format!("write `author:\"{}\"` for words of a display name", shown(account));
@@ -272,7 +272,8 @@ impl Value {
     fn host(&self) -> Result<String, SyntaxError> {
         let is_host = |text: &str| {
             let is_label = |label: &str| {
-                !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_' || is_combining_mark(c))
+                !label.is_empty()
+                    && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_' || is_combining_mark(c))
             };
             text.split('.').all(is_label)
         };
@@ -309,7 +310,9 @@ impl Value {
         let field = self.field;
         if text.starts_with(['<', '>', '=']) {
             let reason = format!("`{}` compares in no known way", shown(&self.text));
-            return Err(self.error(reason, "the comparisons are `>`, `>=`, `<`, `<=`, and nothing for equal".to_owned()));
+            return Err(
+                self.error(reason, "the comparisons are `>`, `>=`, `<`, `<=`, and nothing for equal".to_owned())
+            );
         }
         if text.trim().is_empty() {
             let reason = format!("`{field}:{}` is compared with nothing", self.text.trim());
@@ -318,7 +321,8 @@ impl Value {
         }
         if let Some((low, high)) = text.split_once("..").filter(|(low, high)| !low.is_empty() && !high.is_empty()) {
             let reason = format!("`{}` is no single value", shown(text));
-            let suggestion = format!("write `{field}:>={} {field}:<={}`", shown(low), shown(high.trim_matches(['.', '='])));
+            let suggestion =
+                format!("write `{field}:>={} {field}:<={}`", shown(low), shown(high.trim_matches(['.', '='])));
             return Err(self.error(reason, suggestion));
         }
         match value(text) {
@@ -374,7 +378,8 @@ fn stars(text: &str) -> Result<u64, (String, String)> {
 
 /// A day that is over at some moment, or a moment with its time zone.
 fn when(text: &str) -> Result<When, (String, String)> {
-    let wrong = || ("a day, or a time with its zone".to_owned(), ">2026-01-01` or `published:>2026-01-01T12:00:00Z".to_owned());
+    let wrong =
+        || ("a day, or a time with its zone".to_owned(), ">2026-01-01` or `published:>2026-01-01T12:00:00Z".to_owned());
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     if shape == "0000-00-00" {
         let day: Date = text.parse().map_err(|_| wrong())?;

@@ -232,7 +232,8 @@ fn phrase(chars: &[char], start: usize, at: usize, modifiers: Modifiers) -> Resu
     let suffix = bare(chars, end);
     let after = end + suffix.chars().count();
     let number = suffix.trim_start_matches('~');
-    let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()) && suffix.len() == number.len() + 1;
+    let is_number =
+        !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()) && suffix.len() == number.len() + 1;
     let Some(distance) = distance(number).filter(|_| is_number) else {
         let reason = format!("`{}` does not say how many other words may stand among these", shown(&suffix));
         let suggestion = format!("write a number from 0 to {MAX_DISTANCE}, as in `\"acme kettle\"~5`");
@@ -244,8 +245,9 @@ fn phrase(chars: &[char], start: usize, at: usize, modifiers: Modifiers) -> Resu
 /// `/regular expression/`, or `/.../i`.
 fn regex(chars: &[char], start: usize) -> Result<(Find, usize), SyntaxError> {
     if chars.get(start + 1).is_none_or(|c| c.is_whitespace()) {
-        return Err(SyntaxError::new(start..start + 1, "`/` is no operator")
-            .suggest("the operators are `AND`, `OR`, `NOT`, `-` and `NEAR/5`; a regular expression starts with no space"));
+        return Err(SyntaxError::new(start..start + 1, "`/` is no operator").suggest(
+            "the operators are `AND`, `OR`, `NOT`, `-` and `NEAR/5`; a regular expression starts with no space",
+        ));
     }
     // Of the pattern: each character, and where it stands.
     let mut pattern = String::new();

@@ -6,18 +6,31 @@
 
 use std::ops::Range;
 
-mod ast;
+pub mod ast;
+mod automaton;
+mod clause;
+mod condition;
 mod explain;
 mod fields;
+mod filter;
 mod lexer;
 mod matcher;
+mod names;
+mod near;
+mod needle;
 mod normal;
 pub mod parser;
+mod regex;
 mod script;
+mod searched;
+mod tree;
+mod units;
+mod wildcard;
+mod within;
 
-pub use explain::{ClauseReport, Explanation, Place, WhyNot};
-pub use matcher::{Fields, Matcher, Scratch};
-pub use normal::Field;
+pub use explain::{ClauseReport, Explanation, WhyNot};
+pub use fields::{Field, Fields, Place};
+pub use matcher::{Matcher, Scratch};
 
 /// A brand's query, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

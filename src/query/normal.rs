@@ -24,9 +24,10 @@ use std::ops::Range;
 
 use unicode_normalization::char::canonical_combining_class;
 
+use super::fields::{Field, Fields};
+use super::names::{add_folded_name, cashtag_end, handle_end, hashtag_end, is_name_byte};
 use super::script::{
-    Class, Folding, class, fold, folded, is_apostrophe, is_arabic, is_cyrillic, is_ignorable, is_regional_indicator,
-    is_skin_tone,
+    Class, Folding, class, fold, folded, is_apostrophe, is_cyrillic, is_ignorable, is_regional_indicator, is_skin_tone,
 };
 
 /// In front of a handle.
@@ -37,10 +38,16 @@ pub(super) const HASHTAG: char = '\u{2}';
 pub(super) const CHANNEL: char = '\u{3}';
 /// In front of a source.
 pub(super) const SOURCE: char = '\u{4}';
+/// In front of a ticker symbol.
+pub(super) const CASHTAG: char = '\u{5}';
+/// In front of the handle or id of the author.
+pub(super) const AUTHOR: char = '\u{6}';
+/// In front of each label of the host of the message's address.
+pub(super) const LABEL: char = '\u{7}';
 /// After a name, and after the words of a field: nothing is found across it.
 pub(super) const END: char = '\n';
 
-/// By byte: what ASCII folds to, a letter, a digit or a space; 0 for `@`, `#` and all beyond ASCII.
+/// By byte: what ASCII folds to, a letter, a digit or a space; 0 for `@`, `#`, `$` and all beyond ASCII.
 static ASCII: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0_u8;
@@ -48,7 +55,7 @@ static ASCII: [u8; 256] = {
         #[allow(clippy::indexing_slicing, reason = "a byte is less than 256")]
         let slot = &mut table[byte as usize];
         *slot = match byte {
-            b'@' | b'#' => 0,
+            b'@' | b'#' | b'$' => 0,
             _ if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
             _ => b' ',
         };
@@ -61,25 +68,8 @@ fn folded_ascii(byte: u8) -> u8 {
     ASCII.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Part of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// The headline.
-    Title,
-    /// The text.
-    Text,
-    /// One of the handles that the source says are mentioned.
-    Mentioned(usize),
-    /// One of the hashtags that the source says are there.
-    Hashtag(usize),
-    /// The channel on which it was heard.
-    Channel,
-    /// The source that heard it.
-    Source,
-}
-
 /// Which bytes of the original one or more normalised bytes come from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Piece {
     /// First normalised byte.
     at: usize,
@@ -103,7 +93,7 @@ impl Folded {
     /// Where normalised bytes come from: the field, and byte offsets in it. Needs
     /// [`Normal::with_origins`].
     pub(super) fn origin(&self, span: Range<usize>) -> Option<(Field, Range<usize>)> {
-        let is_edge = |byte: &u8| matches!(byte, b' ' | b'\n' | 1 | 2);
+        let is_edge = |byte: &u8| *byte <= b' ';
         let inner = self.bytes.get(span.clone())?;
         let start = span.start + inner.iter().take_while(|byte| is_edge(byte)).count();
         let end = span.end - inner.iter().rev().take_while(|byte| is_edge(byte)).count();
@@ -117,12 +107,12 @@ impl Folded {
         self.pieces.clear();
     }
 
-    fn push(&mut self, c: char) {
+    pub(super) fn push(&mut self, c: char) {
         self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     /// Appends a combining mark where the canonical order puts it (Unicode 16, section 3.11).
-    fn push_mark(&mut self, mark: char) {
+    pub(super) fn push_mark(&mut self, mark: char) {
         let class = canonical_combining_class(mark);
         let mut at = self.bytes.len();
         let mark_before = |at: usize| self.bytes.get(..at).and_then(last_char).filter(|_| class != 0);
@@ -133,7 +123,7 @@ impl Folded {
     }
 
     /// Puts a Hangul jamo into the syllable before it, where it fits (Unicode 16, section 3.12).
-    fn push_hangul(&mut self, c: char, previous: char) -> char {
+    pub(super) fn push_hangul(&mut self, c: char, previous: char) -> char {
         const LEAD: u32 = 0x1100;
         const VOWEL: u32 = 0x1161;
         const TAIL: u32 = 0x11a7;
@@ -185,8 +175,16 @@ enum Open {
 pub(super) struct Normal {
     /// The words of all fields.
     pub(super) words: Folded,
-    /// Handles, hashtags, and where the message was heard.
+    /// Where in them the title ends, and where the text does; then comes the author's name.
+    pub(super) ends: [usize; 2],
+    /// Handles, hashtags and ticker symbols; who said it, where it was heard, and on which host.
     pub(super) names: Folded,
+    /// The message's address and its links, in lower case.
+    pub(super) addresses: Folded,
+    /// Of the names that stand in title or text: where in the names, and where in the words.
+    pub(super) names_in_words: Vec<(usize, usize)>,
+    /// Whether names are looked for in what is added.
+    with_names: bool,
     with_origins: bool,
     open: Open,
     /// The last character of the open word that is no mark.
@@ -201,7 +199,11 @@ impl Default for Normal {
     fn default() -> Self {
         Self {
             words: Folded::default(),
+            ends: [0; 2],
             names: Folded::default(),
+            addresses: Folded::default(),
+            names_in_words: Vec::new(),
+            with_names: true,
             with_origins: false,
             open: Open::Nothing,
             base: ' ',
@@ -217,14 +219,50 @@ impl Normal {
         Self { with_origins: true, ..Self::default() }
     }
 
-    /// Forgets the last message.
-    pub(super) fn clear(&mut self) {
+    /// Turns a message into what is searched of it.
+    pub(super) fn read(&mut self, fields: Fields<'_>, wanted: Wanted) {
         self.words.clear();
         self.names.clear();
+        self.addresses.clear();
+        self.names_in_words.clear();
+        self.with_names = true;
+        self.add_text(Field::Title, fields.title);
+        self.ends[0] = self.words.bytes.len();
+        self.add_text(Field::Text, fields.text);
+        self.ends[1] = self.words.bytes.len();
+        for (index, handle) in fields.mentioned.iter().enumerate() {
+            self.add_whole(Field::Mentioned(index), handle, HANDLE);
+        }
+        for (index, hashtag) in fields.hashtags.iter().enumerate() {
+            self.add_whole(Field::Hashtag(index), hashtag, HASHTAG);
+        }
+        if wanted.origin {
+            self.add_whole(Field::Channel, fields.channel, CHANNEL);
+            self.add_whole(Field::Source, fields.source, SOURCE);
+        }
+        if let Some(author) = fields.author {
+            if wanted.author {
+                self.add_whole(Field::AuthorHandle, &author.handle, AUTHOR);
+                self.add_whole(Field::AuthorId, &author.id, AUTHOR);
+            }
+            if wanted.author_name {
+                self.with_names = false;
+                self.add_text(Field::AuthorName, &author.name);
+            }
+        }
+        if wanted.host {
+            self.add_host(fields.url);
+        }
+        if wanted.addresses {
+            self.add_address(Field::Url, fields.url);
+            for (index, link) in fields.links.iter().enumerate() {
+                self.add_address(Field::Link(index), link);
+            }
+        }
     }
 
-    /// Adds the title or the text.
-    pub(super) fn add_text(&mut self, field: Field, text: &str) {
+    /// Adds a text as words.
+    fn add_text(&mut self, field: Field, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -234,7 +272,7 @@ impl Normal {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
-            if matches!(byte, b'@' | b'#') {
+            if matches!(byte, b'@' | b'#' | b'$') {
                 at += 1;
                 self.add_sigil(field, text, at, char::from(byte));
             } else if byte.is_ascii() && !self.is_inner_apostrophe(char::from(byte)) {
@@ -252,21 +290,38 @@ impl Normal {
         self.words.push(END);
     }
 
-    /// Adds a handle that the source names.
-    pub(super) fn add_handle(&mut self, index: usize, handle: &str) {
-        self.add_name(Field::Mentioned(index), handle, 0..handle.len(), HANDLE);
-    }
-
-    /// Adds a hashtag that the source names.
-    pub(super) fn add_hashtag(&mut self, index: usize, hashtag: &str) {
-        self.add_name(Field::Hashtag(index), hashtag, 0..hashtag.len(), HASHTAG);
-    }
-
-    /// Adds the channel or the source.
-    pub(super) fn add_origin(&mut self, field: Field, name: &str) {
-        let mark = if field == Field::Channel { CHANNEL } else { SOURCE };
+    /// Adds what is a name as a whole.
+    fn add_whole(&mut self, field: Field, name: &str, mark: char) {
         if !name.is_empty() {
             self.add_name(field, name, 0..name.len(), mark);
+        }
+    }
+
+    /// Adds the labels of the host of an address, each after a mark: a host is found by its last ones.
+    fn add_host(&mut self, url: &str) {
+        let Some(host) = host(url) else { return };
+        self.trace_name(Field::Url, 0..url.len());
+        for label in host.split('.') {
+            self.names.push(LABEL);
+            self.names.bytes.extend(label.bytes().map(|byte| byte.to_ascii_lowercase()));
+        }
+        self.names.push(END);
+    }
+
+    fn add_address(&mut self, field: Field, address: &str) {
+        let addresses = &mut self.addresses;
+        for (at, byte) in address.bytes().enumerate() {
+            if self.with_origins {
+                addresses.pieces.push(Piece { at: addresses.bytes.len(), field, from: at..at + 1 });
+            }
+            addresses.bytes.push(byte.to_ascii_lowercase());
+        }
+        addresses.push(END);
+    }
+
+    fn trace_name(&mut self, field: Field, from: Range<usize>) {
+        if self.with_origins {
+            self.names.pieces.push(Piece { at: self.names.bytes.len(), field, from });
         }
     }
 
@@ -397,24 +452,28 @@ impl Normal {
         };
     }
 
-    /// An `@` or `#`: a gap between words, and the start of a name unless it stands inside a word
-    /// (an e-mail address, a fragment of a link).
+    /// An `@`, `#` or `$`: a gap between words, and the start of a name unless it stands inside a word
+    /// (an e-mail address, a fragment of a link, a currency).
     fn add_sigil(&mut self, field: Field, text: &str, after: usize, sigil: char) {
         let is_inside_a_word = matches!(self.open, Open::Letters | Open::Hangul) && !self.apostrophe;
         self.close();
         let rest = text.get(after..).unwrap_or_default();
-        let (length, mark) = if sigil == '@' { (handle_end(rest), HANDLE) } else { (hashtag_end(rest), HASHTAG) };
-        if length > 0 && !is_inside_a_word {
+        let (length, mark) = match sigil {
+            '@' => (handle_end(rest), HANDLE),
+            '#' => (hashtag_end(rest), HASHTAG),
+            _ if text.get(..after - 1).is_some_and(|before| before.ends_with('_')) => (0, CASHTAG),
+            _ => (cashtag_end(rest), CASHTAG),
+        };
+        if length > 0 && !is_inside_a_word && self.with_names {
+            self.names_in_words.push((self.names.bytes.len(), self.words.bytes.len()));
             self.add_name(field, text, after..after + length, mark);
         }
     }
 
     fn add_name(&mut self, field: Field, text: &str, range: Range<usize>, mark: char) {
         let name = text.get(range.clone()).unwrap_or_default();
+        self.trace_name(field, range);
         let names = &mut self.names;
-        if self.with_origins {
-            names.pieces.push(Piece { at: names.bytes.len(), field, from: range });
-        }
         names.push(mark);
         if name.is_ascii() {
             names.bytes.extend(name.bytes().filter(|byte| is_name_byte(*byte)).map(|byte| byte.to_ascii_lowercase()));
@@ -425,79 +484,29 @@ impl Normal {
     }
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@')
+/// What the queries ask for beside words and names: reading the rest costs time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Channel and source.
+    pub(super) origin: bool,
+    /// Handle and id of the author.
+    pub(super) author: bool,
+    /// Display name of the author.
+    pub(super) author_name: bool,
+    /// Host of the message's address.
+    pub(super) host: bool,
+    /// The message's address and its links.
+    pub(super) addresses: bool,
+    /// Words without accents.
+    pub(super) plain: bool,
 }
 
-fn add_folded_name(names: &mut Folded, name: &str) {
-    let mut base = ' ';
-    for c in name.chars().filter(|c| !is_ignorable(*c)) {
-        fold(c, base, |folded| match class(folded) {
-            Class::Mark => names.push_mark(folded),
-            Class::Hangul => base = names.push_hangul(folded, base),
-            Class::Gap if !u8::try_from(folded).is_ok_and(is_name_byte) => {}
-            _ => {
-                names.push(folded);
-                base = folded;
-            }
-        });
-    }
-}
-
-/// Length in bytes of the handle at the start of a text, without its `@`.
-///
-/// Letters, digits and `_`; inside also `.` and `-` (Mastodon, Bluesky) and one `@` (the server of
-/// a federated handle). It ends where a script begins that does not separate words, unless it
-/// began in one.
-pub(super) fn handle_end(text: &str) -> usize {
-    let is_spaced = |c: char| c == '_' || folded_class(c) == Class::Letter;
-    let Some(first) = text.chars().next() else { return 0 };
-    let is_unspaced = |c: char| matches!(folded_class(c), Class::Ideograph | Class::Hangul);
-    let is_part = |c: char| is_spaced(c) || is_mark_or_ignorable(c) || (!is_spaced(first) && is_unspaced(c));
-    if !is_part(first) || is_mark_or_ignorable(first) {
-        return 0;
-    }
-    let mut end = 0;
-    let mut has_server = false;
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let goes_on = chars.peek().is_some_and(|(_, next)| is_part(*next) && !is_mark_or_ignorable(*next));
-        let is_inner = match c {
-            '.' | '-' => goes_on,
-            '@' if !has_server => {
-                has_server = goes_on;
-                has_server
-            }
-            _ => is_part(c),
-        };
-        if !is_inner {
-            break;
-        }
-        end = at + c.len_utf8();
-    }
-    end
-}
-
-/// Length in bytes of the hashtag at the start of a text, without its `#`: letters of any script,
-/// digits and `_`.
-pub(super) fn hashtag_end(text: &str) -> usize {
-    let is_part = |c: char| c.is_alphanumeric() || c == '_' || is_mark_or_ignorable(c);
-    if text.starts_with(is_mark_or_ignorable) {
-        return 0;
-    }
-    text.find(|c| !is_part(c)).unwrap_or(text.len())
-}
-
-/// The class of what a character folds to.
-fn folded_class(c: char) -> Class {
-    match folded(c) {
-        Folding::One(_, class) | Folding::Two([(_, class), _]) if !c.is_ascii() => class,
-        _ => class(c),
-    }
-}
-
-fn is_mark_or_ignorable(c: char) -> bool {
-    !c.is_ascii() && (class(c) == Class::Mark || is_ignorable(c))
+/// The host of an address (RFC 3986): what stands after `//`, without user and port.
+fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("//")?;
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?;
+    (!host.is_empty()).then_some(host)
 }
 
 /// The words of a text, as they are searched, with a space on either side of each.
@@ -505,62 +514,4 @@ pub(super) fn words(text: &str) -> String {
     let mut normal = Normal::default();
     normal.add_text(Field::Text, text);
     String::from_utf8(normal.words.bytes).unwrap_or_default().trim_end_matches(END).to_owned()
-}
-
-/// The searched form of a handle or hashtag.
-pub(super) fn name(text: &str) -> String {
-    let mut name = Folded::default();
-    add_folded_name(&mut name, text);
-    String::from_utf8(name.bytes).unwrap_or_default()
-}
-
-/// The strings that are searched for a word or phrase: one, or, in Arabic script, one for each way
-/// of writing the gaps that may be a space, a half-space or nothing.
-pub(super) fn patterns(phrase: &str) -> Vec<String> {
-    let spaced = words(&half_spaces_to_spaces(phrase));
-    let mut gaps = Vec::new();
-    let mut before = ' ';
-    for (at, c) in spaced.char_indices() {
-        let after = spaced.get(at + 1..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
-        if c == ' ' && is_arabic(before) && is_arabic(after) {
-            gaps.push(at);
-        }
-        before = c;
-    }
-    let ways = match gaps.len() {
-        few @ 0..=4 => 1_u32 << few,
-        // All closed or all open.
-        _ => 2,
-    };
-    let mut patterns: Vec<String> = (0..ways)
-        .map(|way| {
-            let is_closed = |at: usize| match gaps.binary_search(&at) {
-                Ok(gap) if gaps.len() <= 4 => way & (1 << gap) != 0,
-                Ok(_) => way == 1,
-                Err(_) => false,
-            };
-            spaced.char_indices().filter(|(at, _)| !is_closed(*at)).map(|(_, c)| c).collect()
-        })
-        .collect();
-    patterns.push(words(phrase));
-    patterns.iter_mut().for_each(|pattern| {
-        // Particles grow at the end of a Korean word.
-        if class(pattern.trim_end().chars().next_back().unwrap_or(' ')) == Class::Hangul {
-            pattern.truncate(pattern.trim_end().len());
-        }
-    });
-    patterns.sort();
-    patterns.dedup();
-    patterns
-}
-
-/// Half-spaces (zero-width non-joiners) between Arabic letters become spaces.
-fn half_spaces_to_spaces(text: &str) -> String {
-    let mut before = ' ';
-    let spaced = |c: char| {
-        let is_half_space = c == '\u{200c}' && is_arabic(before);
-        before = c;
-        if is_half_space { ' ' } else { c }
-    };
-    text.chars().map(spaced).collect()
 }

@@ -1,0 +1,9 @@
+//! Brand queries: what they find, what they refuse, and why.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod generate;
+mod matching;
+mod syntax;
