@@ -7,9 +7,9 @@ use hearken::query::ast::{Expr, Find, Form};
 use hearken::query::parser::parse;
 use hearken::query::{BrandQuery, ClauseReport, Matcher, Scratch};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 
-use super::generate::{Heard, queries_and_messages};
+use super::pairs::{Heard, queries_and_messages};
 use super::reference::{self, Report};
 
 /// How many pairs of a query and a message are compared, unless the environment says otherwise.
@@ -31,6 +31,8 @@ fn the_matcher_agrees_with_the_reference() {
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 50,
         max_shrink_iters: 20_000,
+        max_shrink_time: 60_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
         source_file: Some(file!()),
         test_name: Some("the_matcher_agrees_with_the_reference"),
         ..ProptestConfig::default()
@@ -39,7 +41,11 @@ fn the_matcher_agrees_with_the_reference() {
         let run = runner.run(&queries_and_messages(), |(queries, messages)| {
             compare(&queries, &messages, &mut compared.borrow_mut())
         });
-        run.unwrap_or_else(|error| panic!("{error}"));
+        match run {
+            // What it says names the query and the message.
+            Err(TestError::Fail(reason, _)) => panic!("{reason}"),
+            other => other.unwrap(),
+        }
     }
     let Compared { pairs, matched, clauses } = compared.into_inner();
     let share = matched as f64 / pairs as f64;
@@ -69,7 +75,10 @@ fn compare(queries: &[Expr], messages: &[Heard], compared: &mut Compared) -> Res
             let is_matched = matches.contains(&index);
             prop_assert!(
                 is_true == is_matched && is_true == explanation.matched && expected == explanation.clauses,
-                "{query}\n{heard:#?}\nreference: {is_true} {expected:#?}\nmatcher: {is_matched} {explanation:#?}"
+                "{query}\nof {written:?}\non {heard:?}\nreference: {is_true}{}\nmatcher: {is_matched}, {}{}",
+                shown(&expected),
+                explanation.matched,
+                shown(&explanation.clauses)
             );
             compared.count(query, heard, is_true, &reports);
         }
@@ -80,6 +89,14 @@ fn compare(queries: &[Expr], messages: &[Heard], compared: &mut Compared) -> Res
 /// As the matcher tells it.
 fn told((clause, matched, places): &Report) -> ClauseReport {
     ClauseReport { clause: clause.to_string(), span: clause.span.clone(), matched: *matched, places: places.clone() }
+}
+
+fn shown(reports: &[ClauseReport]) -> String {
+    let line = |ClauseReport { clause, span, matched, places }: &ClauseReport| {
+        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+        format!("\n  {clause} ({span:?}): {matched} {}", places.join(", "))
+    };
+    reports.iter().map(line).collect()
 }
 
 impl Compared {

@@ -14,17 +14,44 @@ use proptest::sample::select;
 const THEMES: &[&[&str]] = &[
     &["acme", "ACME", "Acmé", "acme\u{301}", "ａｃｍｅ", "a\u{200b}cme", "acmes", "me"],
     &["good", "god", "so", "late", "united", "reunited", "AA", "A", "x1", "22"],
-    &["Straße", "STRASSE", "ﬁx", "fix", "Café", "cafe", "Łódź", "lodz", "œuvre", "ẞ", "e\u{301}\u{323}", "e\u{323}\u{301}"],
+    &[
+        "Straße",
+        "STRASSE",
+        "ﬁx",
+        "fix",
+        "Café",
+        "cafe",
+        "Łódź",
+        "lodz",
+        "œuvre",
+        "ẞ",
+        "e\u{301}\u{323}",
+        "e\u{323}\u{301}",
+    ],
     &["İzmir", "IZMIR", "ızmir", "i\u{307}zmir", "σοφός", "ΣΟΦΟΣ", "σοφοσ"],
     &["п'ять", "п’ять", "пʼять", "пять", "ять", "край", "КРАЙ", "и\u{306}"],
     &["دیجی", "ديجي", "کالا", "كالا", "دیجی\u{200c}کالا", "دیجیکالا", "کـالا", "دِیجی", "۱۲", "12"],
     &["小米", "米", "我爱小米", "スーパー", "が", "か", "ｶﾞ", "iPhone", "㈱"],
     &["ไทย", "กิน", "ก", "ລາວ", "မြန်မာ", "ខ្មែរ", "गोगोगो", "गो", "שָׁלוֹם", "שלום"],
     &["삼성", "삼성이", "인삼", "삼", "\u{1109}\u{1161}\u{11b7}", "한글", "TV", "폰을", "폰"],
-    &["👍", "👍🏽", "👩\u{200d}🚀", "👩🏽\u{200d}🚀", "🚀", "✈\u{fe0f}", "→", "🇺🇸", "🇸🇬", "🇺🇸🇬🇧", "🏴\u{e0067}\u{e007f}", "ok"],
+    &[
+        "👍",
+        "👍🏽",
+        "👩\u{200d}🚀",
+        "👩🏽\u{200d}🚀",
+        "🚀",
+        "✈\u{fe0f}",
+        "→",
+        "🇺🇸",
+        "🇸🇬",
+        "🇺🇸🇬🇧",
+        "🏴\u{e0067}\u{e007f}",
+        "ok",
+    ],
 ];
 const GAPS: &[&str] = &[
-    " ", " ", " ", " ", "", ", ", "-", "_", "'", "’", ".", "\u{200c}", "\u{200d}", "\n", " — ", "/", "(", "😀", "™", "&",
+    " ", " ", " ", " ", "", ", ", "-", "_", "'", "’", ".", "\u{200c}", "\u{200d}", "\n", " — ", "/", "(", "😀", "™",
+    "&",
 ];
 const SIGILS: &[&str] = &["@", "#", "$", "＠", "＃", "a@", " @", "$$", "'@", "\u{301}#"];
 const HANDLES: &[&str] = &["acme", "ACME", "acme@x.example", "acme.b", "jet_blue", "un", "acme-fan", "_"];
@@ -42,14 +69,28 @@ const URLS: &[&str] = &[
 ];
 const URL_PARTS: &[&str] = &["/shop", "SHOP", "e", "example.com/s", "ss", "://", "é"];
 const REGEXES: &[&str] = &[
-    r"\bacme\b", "a.?m", r"\d+", r"\p{Han}", r"o{3,}", r"^\w+", r"me$", r"(UA|AA) ?\d{1,4}", "[^a-z ]{2}", "ß|ss", r"(?s)x.y",
+    r"\bacme\b",
+    "a.?m",
+    r"\d+",
+    r"\p{Han}",
+    r"o{3,}",
+    r"^\w+",
+    r"me$",
+    r"(UA|AA) ?\d{1,4}",
+    "[^a-z ]{2}",
+    "ß|ss",
+    r"(?s)x.y",
 ];
 const RAWS: &[&str] = &["acme", "ACME", "AT&T", "++", "me", "米", "삼", "👍", " ", "a", "'", "é", "@acme"];
 const NAMES: &[&str] = &["imap", "Imap", "matrix", "care", "CARE", "İmap"];
 const LANGUAGES: &[&str] = &["tr", "en", "de"];
 const COUNTRIES: &[&str] = &["TR", "US", "DE"];
 const TIMES: &[&str] = &[
-    "2026-01-01T00:00:00Z", "2026-01-01T23:59:59.999Z", "2026-01-02T00:00:00Z", "2026-01-02T12:00:00Z", "2026-01-03T00:00:00Z",
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T23:59:59.999Z",
+    "2026-01-02T00:00:00Z",
+    "2026-01-02T12:00:00Z",
+    "2026-01-03T00:00:00Z",
 ];
 const DAYS: &[&str] = &["2026-01-01", "2026-01-02", "2026-01-03"];
 
@@ -146,8 +187,11 @@ fn text(words: Words) -> impl Strategy<Value = Text> + Clone {
         2 => (phrase(2..5), 0..4_usize).prop_map(|(phrase, distance)| Form::Within(phrase, distance)),
         2 => wildcard(words).prop_map(Form::Wildcard),
     ];
-    (form, prop::bool::weighted(0.2), prop::bool::weighted(0.3))
-        .prop_map(|(form, in_title, is_folded)| Text { form, in_title, is_folded })
+    (form, prop::bool::weighted(0.2), prop::bool::weighted(0.3)).prop_map(|(form, in_title, is_folded)| Text {
+        form,
+        in_title,
+        is_folded,
+    })
 }
 
 /// A word in which signs stand for some of its letters.
@@ -174,7 +218,9 @@ fn text_clause(words: Words) -> impl Strategy<Value = Find> + Clone {
     .prop_filter("refused", is_allowed)
 }
 
-fn comparison<T: Clone + std::fmt::Debug>(value: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Comparison<T>> + Clone {
+fn comparison<T: Clone + std::fmt::Debug>(
+    value: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = Comparison<T>> + Clone {
     use Operator::{AtLeast, AtMost, Equal, Greater, Less};
     (select(&[Equal, Less, AtMost, Greater, AtLeast][..]), value)
         .prop_map(|(operator, value)| Comparison { operator, value })
@@ -252,7 +298,12 @@ fn or_empty(list: Words) -> impl Strategy<Value = String> {
 }
 
 fn heard(words: Words) -> impl Strategy<Value = Heard> {
-    let said = (option::weighted(0.4, said(words, 5)), said(words, 12), vec(one_of(HANDLES), 0..3), vec(one_of(HASHTAGS), 0..3));
+    let said = (
+        option::weighted(0.4, said(words, 5)),
+        said(words, 12),
+        vec(one_of(HANDLES), 0..3),
+        vec(one_of(HASHTAGS), 0..3),
+    );
     let place = (or_empty(NAMES), or_empty(NAMES), or_empty(URLS), vec(one_of(URLS), 0..3));
     let about = (option::of(select(Kind::ALL)), any::<bool>(), any::<bool>(), or_empty(COUNTRIES), or_empty(LANGUAGES));
     let time = option::of(select(TIMES).prop_map(|at| at.parse().unwrap()));
@@ -263,8 +314,22 @@ fn heard(words: Words) -> impl Strategy<Value = Heard> {
             let (kind, is_reply, has_media, country, language) = about;
             let title = title.unwrap_or_default();
             Heard {
-                title, text, mentioned, hashtags, channel, source, kind, author, url, links, is_reply, has_media, country,
-                language, engagement, published_at,
+                title,
+                text,
+                mentioned,
+                hashtags,
+                channel,
+                source,
+                kind,
+                author,
+                url,
+                links,
+                is_reply,
+                has_media,
+                country,
+                language,
+                engagement,
+                published_at,
             }
         },
     )
@@ -292,7 +357,14 @@ fn author(words: Words) -> impl Strategy<Value = Author> {
 fn engagement() -> impl Strategy<Value = Engagement> {
     let count = || option::weighted(0.3, 0..3_u64);
     let rating = option::of((2..10_u8).prop_map(|halves| f32::from(halves) / 2.0));
-    (count(), count(), count(), count(), count(), rating).prop_map(|(likes, reposts, replies, quotes, views, rating)| {
-        Engagement { likes, reposts, replies, quotes, views, rating }
-    })
+    (count(), count(), count(), count(), count(), rating).prop_map(
+        |(likes, reposts, replies, quotes, views, rating)| Engagement {
+            likes,
+            reposts,
+            replies,
+            quotes,
+            views,
+            rating,
+        },
+    )
 }

@@ -3,9 +3,9 @@
 
 mod names;
 mod near;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod words;
 
 use std::ops::Range;
@@ -139,9 +139,8 @@ impl Message<'_> {
         for field in [Field::Title, Field::Text] {
             let text = self.fields.get(field);
             for span in names(text).into_iter().filter(|span| is_wanted(&cut(text, span))) {
-                let touches = |word: &Word| {
-                    word.field == field && word.span().start < span.end && word.span().end > span.start
-                };
+                let touches =
+                    |word: &Word| word.field == field && word.span().start < span.end && word.span().end > span.start;
                 let start = self.words.iter().position(touches).unwrap_or(0);
                 let count = self.words.iter().filter(|word| touches(word)).count();
                 found.push(Found { words: start..start + count, place: Place { field, span } });

@@ -29,16 +29,24 @@ fn after_each(sigils: &str, text: &str, length: fn(&[char]) -> usize) -> Vec<Ran
     names
 }
 
+/// What a character of a name folds to.
+fn class_in_name(c: char) -> Class {
+    match fold(c, ' ')[..] {
+        [first] | [first, _] if !is_apostrophe(c) => class(first),
+        _ => class(c),
+    }
+}
+
+/// A letter or digit of a script that separates words, or `_`.
+fn is_spaced(c: char) -> bool {
+    c == '_' || class_in_name(c) == Class::Letter
+}
+
 /// Letters, digits and `_`, inside also `.`, `-` and one `@`. It ends where a script begins that does not separate
 /// words, or Korean, unless it began in one.
 fn handle_length(text: &[char]) -> usize {
-    let class_of = |c: char| match fold(c, ' ')[..] {
-        [first] | [first, _] if !is_apostrophe(c) => class(first),
-        _ => class(c),
-    };
-    let is_spaced = |c: char| c == '_' || class_of(c) == Class::Letter;
     let begins_spaced = text.first().is_some_and(|c| is_spaced(*c));
-    let is_unspaced = |c: char| matches!(class_of(c), Class::Ideograph | Class::Hangul);
+    let is_unspaced = |c: char| matches!(class_in_name(c), Class::Ideograph | Class::Hangul);
     let is_letter = |c: char| !is_mark_or_ignorable(c) && (is_spaced(c) || (!begins_spaced && is_unspaced(c)));
     let is_letter_at = |at: usize| text.get(at).is_some_and(|c| is_letter(*c));
     let mut has_server = false;
@@ -70,28 +78,23 @@ fn is_mark_or_ignorable(c: char) -> bool {
     is_combining_mark(c) || is_ignorable(c)
 }
 
-/// `$` and one to six ASCII letters, with `.` or `_` and one or two more where that is all; no letter, digit or `_`
-/// touches it.
+/// `$` and one to six ASCII letters, with `.` or `_` and one or two more where that is all. It stands where a handle may
+/// stand, and ends where one ends.
 pub(crate) fn cashtags(text: &str) -> Vec<Range<usize>> {
-    let chars: Vec<char> = text.chars().collect();
-    let touches = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
-    let is_cashtag = |span: &Range<usize>| {
-        let text = String::from_iter(&chars[span.clone()]);
-        let (symbol, series) = text.split_once(['.', '_']).unwrap_or((&text, "A"));
-        let is_ascii = |part: &str, most: usize| {
-            (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic())
-        };
-        is_ascii(symbol, 6) && is_ascii(series, 2) && !touches(chars.get(span.end))
-    };
-    let mut names = Vec::new();
-    for at in (0..chars.len()).filter(|at| chars[*at] == '$') {
-        if at > 0 && touches(chars.get(at - 1)) {
-            continue;
-        }
-        let longest_first = (at + 2..=chars.len().min(at + 10)).rev();
-        names.extend(longest_first.map(|end| at + 1..end).find(is_cashtag));
-    }
+    let touches = |span: &Range<usize>| text.chars().take(span.start - 1).last() == Some('_');
+    let mut names = after_each("$", text, |rest| (1..=9).rev().find(|length| is_cashtag(rest, *length)).unwrap_or(0));
+    names.retain(|span| !touches(span));
     names
+}
+
+fn is_cashtag(text: &[char], length: usize) -> bool {
+    let (Some(name), next) = (text.get(..length), text.get(length)) else { return false };
+    let name = String::from_iter(name);
+    let (symbol, series) = name.split_once(['.', '_']).unwrap_or((&name, "A"));
+    let is_ascii = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    is_ascii(symbol, 6) && is_ascii(series, 2) && !next.is_some_and(|next| is_spaced(*next))
 }
 
 /// A name as it is compared.

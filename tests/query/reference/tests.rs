@@ -70,7 +70,10 @@ fn emoji_are_words() {
 
 #[test]
 fn letters_may_be_drawn_out() {
-    assert_eq!(found("good", "gooood goood good god ggood gggoooddd"), ["0 gooood", "7 goood", "13 good", "28 gggoooddd"]);
+    assert_eq!(
+        found("good", "gooood goood good god ggood gggoooddd"),
+        ["0 gooood", "7 goood", "13 good", "28 gggoooddd"]
+    );
     assert_eq!(found("goood", "good goood gooood"), ["5 goood", "11 gooood"]);
     assert_eq!(found("AA", "AAA AA"), ["4 AA"]);
     assert_eq!(found("\"so so good\"", "sooo so goooood"), ["0 sooo so goooood"]);
@@ -155,9 +158,10 @@ fn names_have_the_words_that_they_are_written_with() {
 
 #[test]
 fn handles_end_where_those_of_platforms_end() {
-    assert_eq!(found("@acme", ".@Acme, @acme's @acme-fan @acme.b @acme@x.y a@acme @acme는"), [
-        "2 Acme", "9 acme", "27 acme.b", "35 acme@x.y", "52 acme"
-    ]);
+    assert_eq!(
+        found("@acme", ".@Acme, @acme's @acme-fan @acme.b @acme@x.y a@acme @acme는"),
+        ["2 Acme", "9 acme", "27 acme.b", "35 acme@x.y", "52 acme"]
+    );
     assert_eq!(found("@acme@x.y", "@acme @acme@X.y @acme@x.y.z"), ["7 acme@X.y"]);
     let mentioned = ["Acme@x.y".to_owned(), "acmes".to_owned()];
     let fields = Fields { mentioned: &mentioned, ..Fields::default() };
@@ -174,13 +178,19 @@ fn hashtags_are_of_any_script() {
 
 #[test]
 fn a_cashtag_is_as_long_as_it_can_be() {
-    assert_eq!(found("$acme", "$ACME $acme. $acme.corp $acme,$acmex US$acme $acme1 $acme_ $acme_inc"), [
-        "1 ACME", "7 acme", "14 acme", "25 acme"
-    ]);
+    assert_eq!(
+        found("$acme", "$ACME $acme. $acme.corp $acme,$acmex US$acme $acme1 $acme_ $acme_inc"),
+        ["1 ACME", "7 acme", "14 acme", "25 acme"]
+    );
     assert_eq!(found("$BRK.B", "$brk.b, $brk $brk.b2"), ["1 brk.b"]);
     assert_eq!(found("$BRK", "$brk.b2 $brk.b $brk_"), ["1 brk"]);
     assert_eq!(found("$ACMECO", "$acmeco $acmecorp"), ["1 acmeco"]);
-    assert_eq!(found("$a", "$$a _$a"), ["2 a"]);
+    assert_eq!(found("$a", "$$a _$a 1$a a\u{301}$a"), ["2 a"]);
+    assert_eq!(
+        found("$acme", "买$acme吧 $acme는"),
+        ["2 acme", "9 acme"],
+        "scripts that do not separate words, and Korean"
+    );
 }
 
 #[test]
@@ -233,7 +243,8 @@ fn sites_and_addresses() {
 
 #[test]
 fn what_comes_with_a_message() {
-    let fields = Fields { channel: "imap", source: "Care", kind: Some(Kind::Repost), is_reply: true, ..Fields::default() };
+    let fields =
+        Fields { channel: "imap", source: "Care", kind: Some(Kind::Repost), is_reply: true, ..Fields::default() };
     assert_eq!(of_message("channel:IMAP", &fields), (true, vec![Place { field: Field::Channel, span: 0..4 }]));
     assert_eq!(of_message("source:care", &fields), (true, vec![Place { field: Field::Source, span: 0..4 }]));
     assert!(is_true("kind:repost is:repost is:reply -kind:post -has:media", fields));
@@ -243,7 +254,9 @@ fn what_comes_with_a_message() {
     for (text, has) in [("see WWW.x", true), ("HTTP://", true), ("http:/", false)] {
         assert_eq!(is_true("has:link", text.into()), has, "{text}");
     }
-    for (text, has) in [("👍", true), ("☀", true), ("→", false), ("→\u{fe0f}", true), ("1\u{fe0f}", false), ("©\u{fe0f}", false)] {
+    for (text, has) in
+        [("👍", true), ("☀", true), ("→", false), ("→\u{fe0f}", true), ("1\u{fe0f}", false), ("©\u{fe0f}", false)]
+    {
         assert_eq!(is_true("has:emoji", text.into()), has, "{text}");
     }
 }
@@ -256,21 +269,44 @@ fn numbers_and_times() {
     let published_at = Some("2026-01-02T00:00:00Z".parse().unwrap());
     let fields = Fields { author: Some(&author), engagement, published_at, ..Fields::default() };
     for query in [
-        "followers:10", "followers:>9", "followers:>=10", "followers:<11", "followers:<=10",
-        "engagement:3", "rating:3.5", "rating:<3.51", "rating:>3.49",
-        "published:2026-01-02", "published:>=2026-01-02", "published:<=2026-01-02", "published:>2026-01-01",
-        "published:<2026-01-03", "published:2026-01-02T00:00:00Z", "published:<2026-01-02T00:00:01Z",
+        "followers:10",
+        "followers:>9",
+        "followers:>=10",
+        "followers:<11",
+        "followers:<=10",
+        "engagement:3",
+        "rating:3.5",
+        "rating:<3.51",
+        "rating:>3.49",
+        "published:2026-01-02",
+        "published:>=2026-01-02",
+        "published:<=2026-01-02",
+        "published:>2026-01-01",
+        "published:<2026-01-03",
+        "published:2026-01-02T00:00:00Z",
+        "published:<2026-01-02T00:00:01Z",
     ] {
         assert!(is_true(query, fields), "{query}");
         assert!(!is_true(query, Fields::default()), "what is not known is not found: {query}");
     }
     for query in [
-        "followers:9", "followers:>10", "followers:<10", "engagement:>3", "rating:<3.5", "published:<2026-01-02",
-        "published:>2026-01-02", "published:>=2026-01-03", "published:<=2026-01-01", "published:>2026-01-02T00:00:00Z",
+        "followers:9",
+        "followers:>10",
+        "followers:<10",
+        "engagement:>3",
+        "rating:<3.5",
+        "published:<2026-01-02",
+        "published:>2026-01-02",
+        "published:>=2026-01-03",
+        "published:<=2026-01-01",
+        "published:>2026-01-02T00:00:00Z",
     ] {
         assert!(!is_true(query, fields), "{query}");
     }
-    assert!(!is_true("engagement:<5", Fields { engagement: Engagement { views: Some(1), ..Engagement::default() }, ..Fields::default() }));
+    assert!(!is_true(
+        "engagement:<5",
+        Fields { engagement: Engagement { views: Some(1), ..Engagement::default() }, ..Fields::default() }
+    ));
 }
 
 #[test]

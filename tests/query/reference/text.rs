@@ -6,7 +6,7 @@ use std::ops::Range;
 use hearken::query::ast::Form;
 use hearken::query::{Field, Place};
 
-use super::words::{Class, Unit, Word, class, is_arabic, span_of, units, without_accents, words};
+use super::words::{Class, Letter, Unit, Word, class, is_arabic, span_of, units, without_accents, words};
 
 /// Somewhere among the words of a message.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub(crate) struct Found {
 
 /// Everywhere that these words stand as they are meant to.
 pub(crate) fn find(form: &Form, is_folded: bool, text: &[Word]) -> Vec<Found> {
-    let search = Search { text, is_folded };
+    let search = Search::new(text, is_folded);
     match form {
         Form::Word(phrase) | Form::Phrase(phrase) => search.phrase(phrase),
         Form::Within(phrase, distance) => search.within(phrase, *distance),
@@ -28,19 +28,21 @@ pub(crate) fn find(form: &Form, is_folded: bool, text: &[Word]) -> Vec<Found> {
 
 struct Search<'a> {
     text: &'a [Word],
+    /// The words of the text in the form in which they are compared.
+    forms: Vec<String>,
     /// Accents do not count.
     is_folded: bool,
 }
 
-impl Search<'_> {
-    /// A word in the form in which it is compared.
-    fn form(&self, word: &str) -> String {
-        if self.is_folded { without_accents(word) } else { word.to_owned() }
+impl<'a> Search<'a> {
+    fn new(text: &'a [Word], is_folded: bool) -> Self {
+        let forms = text.iter().map(|word| form(&word.text(), is_folded)).collect();
+        Self { text, forms, is_folded }
     }
 
     /// The words of a query, in the form in which they are compared.
     fn wanted(&self, phrase: &str) -> Vec<String> {
-        words(Field::Text, phrase).iter().map(|word| self.form(&word.text())).collect()
+        words(Field::Text, phrase).iter().map(|word| form(&word.text(), self.is_folded)).collect()
     }
 
     /// All runs of so many words, of the title or of the text.
@@ -57,13 +59,11 @@ impl Search<'_> {
     fn phrase(&self, phrase: &str) -> Vec<Found> {
         let mut found = Vec::new();
         for wanted in self.ways(phrase) {
+            let Some((last, front)) = wanted.split_last() else { continue };
             for window in self.windows(wanted.len()) {
-                let last = wanted.len() - 1;
-                let pairs = self.text[window.clone()].iter().zip(&wanted).enumerate();
-                let ends: Option<Vec<usize>> = pairs
-                    .map(|(at, (word, wanted))| if at == last { self.end(word, wanted) } else { self.says(word, wanted) })
-                    .collect();
-                found.extend(ends.and_then(|ends| ends.last().map(|end| self.found(window, *end))));
+                let is_said = window.clone().zip(front).all(|(at, word)| self.says(at, word));
+                let end = self.end(window.end - 1, last).filter(|_| is_said);
+                found.extend(end.map(|end| self.found(window, end)));
             }
         }
         found
@@ -83,30 +83,34 @@ impl Search<'_> {
         ways
     }
 
-    /// Where the word ends in the original, if it says this.
-    fn says(&self, word: &Word, wanted: &str) -> Option<usize> {
-        is_drawn_out(&units(&self.form(&word.text())), &units(wanted)).then_some(word.span().end)
+    /// Whether this word of the text says the word of a query.
+    fn says(&self, at: usize, wanted: &str) -> bool {
+        is_drawn_out(&units(&self.forms[at]), &units(wanted))
     }
 
-    /// The same of a word at the end of a phrase: particles grow at the end of Korean words.
-    fn end(&self, word: &Word, wanted: &str) -> Option<usize> {
+    /// Where it ends in the original if it says the last word of a query: particles grow at the end of Korean words.
+    fn end(&self, at: usize, wanted: &str) -> Option<usize> {
+        let word = &self.text[at];
         if !wanted.ends_with(|c| class(c) == Class::Hangul) {
-            return self.says(word, wanted);
+            return self.says(at, wanted).then_some(word.span().end);
         }
         let mut beginnings = (1..=word.letters.len()).map(|length| &word.letters[..length]);
-        let text = |letters: &[super::words::Letter]| letters.iter().map(|letter| letter.c).collect::<String>();
-        beginnings.find(|letters| self.form(&text(letters)) == wanted).map(|letters| span_of(letters).end)
+        let says = |letters: &&[Letter]| {
+            form(&letters.iter().map(|letter| letter.c).collect::<String>(), self.is_folded) == wanted
+        };
+        beginnings.find(says).map(|letters| span_of(letters).end)
     }
 
     fn within(&self, phrase: &str, distance: usize) -> Vec<Found> {
         let wanted = self.wanted(phrase);
+        let says_each = |at: usize| wanted.iter().map(|word| self.end(at, word).is_some()).collect();
+        let said: Vec<Vec<bool>> = (0..self.text.len()).map(says_each).collect();
+        let has_each = |window: Range<usize>| has_each(&said[window], wanted.len());
         let mut found = Vec::new();
         for length in wanted.len()..=wanted.len() + distance {
-            for window in self.windows(length) {
-                let without_first = &self.text[window.start + 1..window.end];
-                let without_last = &self.text[window.start..window.end - 1];
-                let is_minimal = !self.has_each(without_first, &wanted) && !self.has_each(without_last, &wanted);
-                if self.has_each(&self.text[window.clone()], &wanted) && is_minimal {
+            for window in self.windows(length).filter(|window| has_each(window.clone())) {
+                let is_minimal = !has_each(window.start + 1..window.end) && !has_each(window.start..window.end - 1);
+                if is_minimal {
                     let end = self.text[window.end - 1].span().end;
                     found.push(self.found(window, end));
                 }
@@ -115,27 +119,44 @@ impl Search<'_> {
         found
     }
 
-    /// Whether each of the wanted words can have a word for itself.
-    fn has_each(&self, text: &[Word], wanted: &[String]) -> bool {
-        let Some((first, rest)) = wanted.split_first() else { return true };
-        text.len() >= wanted.len()
-            && (0..text.len()).filter(|at| self.end(&text[*at], first).is_some()).any(|at| {
-                let others = [&text[..at], &text[at + 1..]].concat();
-                self.has_each(&others, rest)
-            })
-    }
-
     fn wildcard(&self, pattern: &str) -> Vec<Found> {
-        let literal = |text: &str| self.wanted(text).iter().flat_map(|word| units(word)).map(Piece::Unit).collect::<Vec<_>>();
+        let literal =
+            |text: &str| self.wanted(text).iter().flat_map(|word| units(word)).map(Piece::Unit).collect::<Vec<_>>();
         let mut pieces = Vec::new();
         for part in pattern.split_inclusive(['*', '?']) {
             pieces.extend(literal(part.trim_end_matches(['*', '?'])));
             pieces.extend(part.ends_with('*').then_some(Piece::Any));
             pieces.extend(part.ends_with('?').then_some(Piece::One));
         }
-        let is_like = |at: &usize| is_like(&units(&self.form(&self.text[*at].text())), &pieces);
+        let is_like = |at: &usize| is_like(&units(&self.forms[*at]), &pieces);
         (0..self.text.len()).filter(is_like).map(|at| self.found(at..at + 1, self.text[at].span().end)).collect()
     }
+}
+
+/// A word in the form in which it is compared.
+fn form(word: &str, is_folded: bool) -> String {
+    if is_folded { without_accents(word) } else { word.to_owned() }
+}
+
+/// Whether each of the wanted words can have a word of the text for itself (augmenting paths); `said` tells of each word
+/// of the text which of the wanted it says.
+fn has_each(said: &[Vec<bool>], wanted: usize) -> bool {
+    let mut takers = vec![None; said.len()];
+    (0..wanted).all(|word| takes(word, said, &mut takers, &mut vec![false; said.len()]))
+}
+
+/// Whether a wanted word finds a word of the text that is free, or whose taker finds another one.
+fn takes(word: usize, said: &[Vec<bool>], takers: &mut [Option<usize>], tried: &mut [bool]) -> bool {
+    (0..said.len()).any(|at| {
+        if !said[at][word] || std::mem::replace(&mut tried[at], true) {
+            return false;
+        }
+        let is_free = takers[at].is_none_or(|taker| takes(taker, said, takers, tried));
+        if is_free {
+            takers[at] = Some(word);
+        }
+        is_free
+    })
 }
 
 /// All ways to leave out gaps between Arabic letters.

@@ -53,10 +53,6 @@ impl Word {
     pub(crate) fn text(&self) -> String {
         self.letters.iter().map(|letter| letter.c).collect()
     }
-
-    pub(crate) fn units(&self) -> Vec<Unit> {
-        units(&self.text())
-    }
 }
 
 /// From the first to the last character of the original.
