@@ -203,9 +203,15 @@ pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     }
 }
 
-fn rules(config: &Config) -> Result<Rules, AppError> {
-    let (brands, matcher) = compile(config)?;
-    Ok(Rules { brands, matcher, scorer: scorer(config)? })
+/// What messages are matched and scored by. Thousands of queries take a moment to compile, so this is done off the
+/// async threads: what is listened to meanwhile goes on with the rules before.
+async fn rules(config: &Config) -> Result<Rules, AppError> {
+    let config = config.clone();
+    let compiled = tokio::task::spawn_blocking(move || {
+        let (brands, matcher) = compile(&config)?;
+        Ok(Rules { brands, matcher, scorer: scorer(&config)? })
+    });
+    compiled.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Builds the connector of a source.
@@ -251,7 +257,7 @@ impl App {
     /// Starts the daemon and returns when every task is under way. The tasks end when `stop` is
     /// cancelled; [`App::drain`] waits for that.
     pub async fn start(config: Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
-        let rules = rules(&config)?;
+        let rules = rules(&config).await?;
         let http = http::Client::new(http::Settings::default())?;
         let hooks = Hooks::default();
         config.check_sources(|source| connector(source, &http, &hooks, None).map(drop))?;
@@ -301,7 +307,7 @@ impl App {
         if let Some(key) = self.config.needs_restart(&config) {
             return Err(AppError::NeedsRestart(key));
         }
-        let rules = rules(&config)?;
+        let rules = rules(&config).await?;
         config.check_sources(|source| connector(source, &self.http, &self.hooks, None).map(drop))?;
         if self.roles.listen {
             self.take_posts(&config.sources)?;
@@ -327,6 +333,7 @@ impl App {
     }
 
     fn score(&mut self, store: Store, rules: Rules) {
+        self.metrics.queries(rules.brands.len(), rules.matcher.bytes());
         let pipeline = Arc::new(Pipeline {
             log: self.log.clone(),
             store: store.clone(),

@@ -40,6 +40,8 @@ struct Families {
     task_up: Family<Labels, Gauge>,
     task_restarts: Family<Labels, Counter>,
     log_lag: Family<Labels, Gauge>,
+    queries: Gauge,
+    query_memory: Gauge,
     mentions_stored: Family<Labels, Counter>,
     dead_letters: Family<Labels, Counter>,
     score: Histogram,
@@ -63,6 +65,8 @@ impl Default for Metrics {
             task_up: Family::default(),
             task_restarts: Family::default(),
             log_lag: Family::default(),
+            queries: Gauge::default(),
+            query_memory: Gauge::default(),
             mentions_stored: Family::default(),
             dead_letters: Family::default(),
             score: seconds(),
@@ -91,6 +95,8 @@ impl Families {
         own.register("task_up", "1 while a task works or is done, 0 while it waits or is down", self.task_up.clone());
         own.register("task_restarts", "Starts of a task after a failure", self.task_restarts.clone());
         own.register("log_lag_records", "Records of the log that a group has not committed", self.log_lag.clone());
+        own.register("queries", "Brand queries that messages are matched with", self.queries.clone());
+        own.register("query_memory_bytes", "Memory of the compiled brand queries", self.query_memory.clone());
         own.register("mentions_stored", "Mentions that the store has acknowledged", self.mentions_stored.clone());
         own.register("dead_letters", "Records put aside by a stage of the daemon", self.dead_letters.clone());
         own.register("score_seconds", "Matching and scoring of a chunk", self.score.clone());
@@ -104,6 +110,12 @@ impl Families {
 }
 
 impl Metrics {
+    /// Tells how many queries are matched from now on, and the bytes that they take.
+    pub fn queries(&self, count: usize, bytes: usize) {
+        self.0.queries.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.0.query_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Counts what a source did or missed.
     pub fn ledger(&self, event: &LedgerEvent) {
         let source = || vec![("source", event.source.clone())];

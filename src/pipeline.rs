@@ -22,7 +22,7 @@ use crate::eventlog::{Delivered, EventLog, Offsets, Record, Topic};
 use crate::ledger::DeadLetter;
 use crate::mention::{Brands, Scored};
 use crate::metrics::Metrics;
-use crate::query::{Matcher, Scratch};
+use crate::query::{Fields, Match, Matcher, Scratch};
 use crate::score::Scorer;
 use crate::store::{EncodedMentions, Store};
 use crate::supervise::TaskError;
@@ -198,6 +198,12 @@ async fn insert(pipeline: Arc<Pipeline>, gathered: Gathered) -> Result<Offsets, 
 }
 
 impl Rules {
+    /// The brands that a message speaks of.
+    pub fn matches(&self, message: &Message, scratch: &mut Scratch) -> Vec<Match> {
+        let language = if self.matcher.asks_language() { self.scorer.language(message) } else { "" };
+        self.matcher.matches(Fields { language, ..Fields::from(message) }, scratch)
+    }
+
     /// Pure: records in, scored messages and dead letters out.
     fn score(&self, records: &[Delivered]) -> (Vec<Scored>, Vec<DeadLetter>) {
         let now = Timestamp::now();
@@ -207,8 +213,7 @@ impl Rules {
         for record in records {
             match serde_json::from_slice::<Message>(&record.value) {
                 Ok(message) => {
-                    let matches =
-                        if message.deleted { Vec::new() } else { self.matcher.matches(&message, &mut scratch) };
+                    let matches = if message.deleted { Vec::new() } else { self.matches(&message, &mut scratch) };
                     if matches.is_empty() && message.version == 0 && !message.deleted {
                         continue;
                     }
@@ -229,6 +234,7 @@ impl Pipeline {
 
     /// The next chunk is matched and scored by these.
     pub fn set_rules(&self, rules: Rules) {
+        self.metrics.queries(rules.brands.len(), rules.matcher.bytes());
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::query::parser::{self, Expr};
-use crate::query::{BrandQuery, Matcher};
+use crate::query::ast::Expr;
+use crate::query::{BrandQuery, Matcher, parser};
 
 use super::diagnostic::{Diagnostic, Place, suggest};
 use super::reader::{Table, Text};
@@ -98,17 +98,16 @@ fn examples(table: &Table<'_>, name: &'static str, document: &Document) -> Vec<E
 }
 
 impl Brand {
-    /// The examples that the compiled query gets wrong, and why.
-    pub(super) fn wrong_examples(&self, matcher: &Matcher) -> Vec<Diagnostic> {
+    /// The examples that the compiled query gets wrong, and why; `index` is the brand's place in the configuration.
+    pub(super) fn wrong_examples(&self, index: usize, matcher: &Matcher) -> Vec<Diagnostic> {
         let wanted = self.must_match.iter().map(|example| (example, true));
         let unwanted = self.must_not_match.iter().map(|example| (example, false));
         let wrong = |(example, wanted): (&Example, bool)| {
-            let explanations = matcher.explain(example.text.as_str());
-            let explanation = explanations.into_iter().find(|explanation| explanation.brand == self.name)?;
+            let explanation = matcher.explain_brand(index, example.text.as_str())?;
             if explanation.matched == wanted {
                 return None;
             }
-            let found = explanation.clauses.iter().filter(|clause| !clause.places.is_empty());
+            let found = explanation.clauses.iter().filter(|clause| clause.matched);
             let why = if wanted {
                 explanation.why_not.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             } else {
@@ -128,8 +127,13 @@ impl Brand {
 fn query(table: &Table<'_>, document: &Document) -> String {
     let mut alternatives = Vec::new();
     if let Some(written) = table.text("query") {
-        match parser::parse(&written.value) {
-            Ok(_) => alternatives.push(format!("({})", written.value.trim())),
+        match parser::parse(&written.value).map(|query| query.unbounded_part().map(Expr::span)) {
+            Ok(None) => alternatives.push(format!("({})", written.value.trim())),
+            Ok(Some(span)) => {
+                let reason = "this only excludes: it would match every message in which the excluded words are missing";
+                let help = "say what has to be there as well: `acme NOT publishing`, `(acme OR globex) NOT jobs`";
+                written.report_part(document, span, reason.to_owned(), Some(help.to_owned()));
+            }
             Err(error) => written.report_part(document, error.span, error.reason, error.suggestion),
         }
     }

@@ -231,7 +231,7 @@ impl Config {
     /// Tries the brands' queries on the examples beside them; `matcher` is compiled from
     /// [`queries`](Self::queries).
     pub fn check_examples(&self, matcher: &Matcher) -> Result<(), ConfigError> {
-        ConfigError::of(self.brands.iter().flat_map(|brand| brand.wrong_examples(matcher)))
+        ConfigError::of(self.brands.iter().enumerate().flat_map(|(index, brand)| brand.wrong_examples(index, matcher)))
     }
 
     /// Asks `check` about every source and collects what it complains of.

@@ -69,7 +69,7 @@ pub enum Find {
     Raw(String),
     /// `/regular expression/`, in title or text as they are.
     Regex(Regex),
-    /// `author:handle`: said by this account.
+    /// `author:handle`: said by the account with this handle, with or without its server, or with this id.
     Author(String),
     /// `author:"Jane Doe"`: these words in the display name of who said it.
     AuthorName(String),

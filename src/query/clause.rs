@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::SyntaxError;
 use super::ast::{Find, Form, Regex, Text};
-use super::lexer::shown;
+use super::lexer::{DASHES, shown};
 use super::regex::compile;
 use super::script::{Class, class, fold, is_ignorable};
 use super::{names, normal};
@@ -57,6 +57,23 @@ impl Modifiers {
             .suggest(format!("write it right behind the colon, as in `{name}:acme`"))
     }
 
+    /// Refuses an operator right behind them.
+    pub(super) fn refuse_operator(self, text: &str, span: Range<usize>) -> Result<(), SyntaxError> {
+        let Some(name) = self.name() else { return Ok(()) };
+        if let Some(rest) = text.strip_prefix(DASHES) {
+            return Err(SyntaxError::new(span, format!("`-` stands before `{name}:`"))
+                .suggest(format!("write `-{name}:{}`", shown(rest))));
+        }
+        let is_near = ["NEAR", "ONEAR"]
+            .iter()
+            .any(|near| text.strip_prefix(near).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        if is_near || matches!(text, "AND" | "OR" | "NOT") {
+            return Err(SyntaxError::new(span, format!("`{name}:` does not stand before an operator"))
+                .suggest(format!("write `{name}:\"{}\"` for the word", shown(text))));
+        }
+        Ok(())
+    }
+
     fn text(self, form: Form) -> Find {
         Find::Text(Text { form, in_title: self.in_title, is_folded: self.is_folded })
     }
@@ -64,9 +81,6 @@ impl Modifiers {
 
 /// A word without quotation marks: a handle, hashtag or ticker symbol, a wildcard, or just a word.
 pub(super) fn word(text: &str, modifiers: Modifiers, span: Range<usize>) -> Result<Find, SyntaxError> {
-    if modifiers.name().is_some() {
-        refuse_operator(text, modifiers, &span)?;
-    }
     if let Some(handle) = text.strip_prefix(['@', '＠']) {
         modifiers.refuse("a handle", span.clone())?;
         return self::handle(handle, span);
@@ -84,23 +98,6 @@ pub(super) fn word(text: &str, modifiers: Modifiers, span: Range<usize>) -> Resu
     }
     searched(text, &span)?;
     Ok(modifiers.text(Form::Word(text.to_owned())))
-}
-
-/// Behind `title:` and `fold:`, which stand in front of words only.
-fn refuse_operator(text: &str, modifiers: Modifiers, span: &Range<usize>) -> Result<(), SyntaxError> {
-    let Some(name) = modifiers.name() else { return Ok(()) };
-    if let Some(rest) = text.strip_prefix(['-', '–', '−']) {
-        return Err(SyntaxError::new(span.clone(), format!("`-` stands before `{name}:`"))
-            .suggest(format!("write `-{name}:{}`", shown(rest))));
-    }
-    let is_near = ["NEAR", "ONEAR"]
-        .iter()
-        .any(|near| text.strip_prefix(near).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if is_near || matches!(text, "AND" | "OR" | "NOT") {
-        return Err(SyntaxError::new(span.clone(), format!("`{name}:` does not stand before an operator"))
-            .suggest(format!("write `{name}:\"{}\"` for the word", shown(text))));
-    }
-    Ok(())
 }
 
 /// Words one after the other.
@@ -126,7 +123,7 @@ pub(super) fn within(
 }
 
 /// The words of a phrase in normal form, of which there has to be one.
-pub(super) fn words(text: &str, span: &Range<usize>) -> Result<String, SyntaxError> {
+fn words(text: &str, span: &Range<usize>) -> Result<String, SyntaxError> {
     if text.trim().is_empty() {
         return Err(SyntaxError::new(span.clone(), "this phrase is empty"));
     }
@@ -149,16 +146,21 @@ fn searched(text: &str, span: &Range<usize>) -> Result<String, SyntaxError> {
     let words = words.trim();
     if words.is_empty() {
         let reason = format!("`{}` holds no letter, digit or emoji", shown(text));
-        let suggestion = format!("signs are searched with `raw:\"{}\"`", shown(text));
+        let suggestion = format!("signs are searched with `{}`", raw(text));
         return Err(SyntaxError::new(span.clone(), reason).suggest(suggestion));
     }
     let signs = text.chars().filter(|c| !c.is_alphanumeric() && !c.is_whitespace()).count();
     if words.len() == 1 && signs > 0 {
         let reason = format!("`{}` would find every `{words}`: signs are not searched", shown(text));
-        let suggestion = format!("write `raw:\"{}\"`, or add a word that stands beside it", shown(text));
+        let suggestion = format!("write `{}`, or add a word that stands beside it", raw(text));
         return Err(SyntaxError::new(span.clone(), reason).suggest(suggestion));
     }
     Ok(words.to_owned())
+}
+
+/// How exactly this text is searched.
+fn raw(text: &str) -> String {
+    shown(&Find::Raw(text.to_owned()).to_string())
 }
 
 fn handle(handle: &str, span: Range<usize>) -> Result<Find, SyntaxError> {
@@ -204,7 +206,7 @@ fn suggest_name(error: SyntaxError, text: &str, sigil: char, end: usize) -> Synt
             .suggest(format!("a wildcard stands in a word: write `{}`, which finds names as well", shown(text)));
     }
     match text.get(..end).filter(|name| !name.is_empty()) {
-        Some(name) => error.suggest(format!("write `{sigil}{}`, or `raw:\"{sigil}{}\"`", shown(name), shown(text))),
+        Some(name) => error.suggest(format!("write `{sigil}{}`, or `{}`", shown(name), raw(&format!("{sigil}{text}")))),
         None if text.contains(char::is_alphanumeric) => {
             error.suggest(format!("write `\"{}\"` for the word", shown(text)))
         }
@@ -215,7 +217,8 @@ fn suggest_name(error: SyntaxError, text: &str, sigil: char, end: usize) -> Synt
 /// `wild*`, `w?ld`, `*suffix`: letters of one word.
 fn wildcard(text: &str, span: Range<usize>) -> Result<String, SyntaxError> {
     let error = |reason: String, suggestion: String| Err(SyntaxError::new(span.clone(), reason).suggest(suggestion));
-    let itself = if text.contains('*') { format!("raw:\"{}\"", shown(text)) } else { format!("\"{}\"", shown(text)) };
+    let is_phrase = !text.contains('*') && text.contains(char::is_alphanumeric);
+    let itself = if is_phrase { format!("\"{}\"", shown(text)) } else { raw(text) };
     let mut letters = 0;
     let mut script = None;
     for piece in text.split(['*', '?']).filter(|piece| !piece.is_empty()) {
@@ -304,19 +307,20 @@ pub(super) fn regex(
 /// What is wrong with a regular expression, and where.
 fn regex_error(wrong: &regex_syntax::Error, pattern: &str, places: &[usize], whole: &Range<usize>) -> SyntaxError {
     let (reason, bytes) = match wrong {
-        regex_syntax::Error::Parse(wrong) => {
-            (wrong.kind().to_string(), wrong.span().start.offset..wrong.span().end.offset)
-        }
-        regex_syntax::Error::Translate(wrong) => {
-            (wrong.kind().to_string(), wrong.span().start.offset..wrong.span().end.offset)
-        }
+        regex_syntax::Error::Parse(wrong) => (wrong.kind().to_string(), bytes(wrong.span())),
+        regex_syntax::Error::Translate(wrong) => (wrong.kind().to_string(), bytes(wrong.span())),
         _ => ("unknown syntax".to_owned(), 0..pattern.len()),
     };
+    // The crate counts in bytes.
     let character = |byte: usize| pattern.char_indices().take_while(|(at, _)| *at < byte).count();
     // Behind the last character stands the slash that closes it.
     let slash = places.last().map_or(whole.start, |last| last + 1).min(whole.end.saturating_sub(1));
     let start = places.get(character(bytes.start)).copied().unwrap_or(slash);
     let end = places.get(character(bytes.end)).copied().unwrap_or(slash).max(start + 1);
     SyntaxError::new(start..end, format!("this is no regular expression: {reason}"))
-        .suggest("signs that stand for themselves are written with a `\\` before them")
+        .suggest("a sign that stands for itself has a `\\` before it; the syntax is that of the Rust crate `regex`")
+}
+
+fn bytes(span: &regex_syntax::ast::Span) -> Range<usize> {
+    span.start.offset..span.end.offset
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::fields::{Fields, Place};
-use super::matcher::{Matcher, Tried};
+use super::matcher::{Brand, Matcher, Tried};
 use super::near::Near;
 use super::normal::Normal;
 use super::searched::{Hit, Searched};
@@ -48,7 +48,15 @@ pub enum WhyNot {
 impl Matcher {
     /// Says of every brand what its query found in the message and, where it does not match, why.
     pub fn explain<'a>(&self, message: impl Into<Fields<'a>>) -> Vec<Explanation> {
-        let fields = message.into();
+        self.explained(message.into(), &self.brands)
+    }
+
+    /// The same of one brand, by its place in the order of compilation.
+    pub fn explain_brand<'a>(&self, brand: usize, message: impl Into<Fields<'a>>) -> Option<Explanation> {
+        self.explained(message.into(), self.brands.get(brand..=brand)?).pop()
+    }
+
+    fn explained(&self, fields: Fields<'_>, brands: &[Brand]) -> Vec<Explanation> {
         let mut normal = Normal::with_origins();
         normal.read(fields, self.wanted());
         let searched = Searched::new(fields, &normal, self.wanted());
@@ -61,7 +69,7 @@ impl Matcher {
             }
         });
         let evaluation = Evaluation { searched: &searched, found: &found, message: 1, hits: &hits };
-        self.brands.iter().map(|brand| explain(&brand.name, &brand.query, &evaluation)).collect()
+        brands.iter().map(|brand| explain(&brand.name, &brand.query, &evaluation)).collect()
     }
 }
 
@@ -130,9 +138,12 @@ impl fmt::Display for Explanation {
     /// The brand on a line, then a line for each clause that was found and for each reason why not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.brand, if self.matched { "matches" } else { "does not match" })?;
-        for report in self.clauses.iter().filter(|report| !report.places.is_empty()) {
+        for report in self.clauses.iter().filter(|report| report.matched) {
             let places: Vec<String> = report.places.iter().map(Place::to_string).collect();
-            write!(f, "\n  {} found in {}", report.clause, places.join(", "))?;
+            match places.as_slice() {
+                [] => write!(f, "\n  {} holds", report.clause)?,
+                places => write!(f, "\n  {} found in {}", report.clause, places.join(", "))?,
+            }
         }
         self.why_not.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use hearken_connectors::{Author, Engagement, Kind, Message};
+use hearken_connectors::{Author, Country, Engagement, Kind, Message};
 use jiff::Timestamp;
 
 /// What is searched of a message.
@@ -58,8 +58,8 @@ impl<'a> From<&'a Message> for Fields<'a> {
             url: &message.url,
             links: &message.links,
             is_reply: message.in_reply_to.is_some() || message.kind == Kind::Reply,
-            has_media: false,
-            country: "",
+            has_media: message.media,
+            country: message.country.as_ref().map_or("", Country::as_str),
             language: "",
             engagement: message.engagement,
             published_at: Some(message.published_at),

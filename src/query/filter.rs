@@ -1,6 +1,6 @@
 //! What stands before and behind the colon of a filter.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use hearken_connectors::Kind;
 use hearken_connectors::settings::nearest;
@@ -11,9 +11,8 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::SyntaxError;
 use super::ast::{Comparison, Find, Has, Is, Operator, When};
-use super::clause;
 use super::lexer::{is_bare, shown};
-use super::names;
+use super::{names, normal};
 
 /// What may stand before a colon, in the order of the documentation.
 const FIELDS: [&str; 17] = [
@@ -35,8 +34,10 @@ const FIELDS: [&str; 17] = [
     "rating",
     "published",
 ];
+/// Those that compare.
+const COMPARING: [&str; 4] = ["followers", "engagement", "rating", "published"];
 /// What other tools write there, and what it is called here.
-const ELSEWHERE: [(&str, &str); 39] = [
+const ELSEWHERE: &[(&str, &str)] = &[
     ("language", "lang:"),
     ("from", "author:"),
     ("user", "author:"),
@@ -92,12 +93,14 @@ pub(super) fn field<'a>(text: &'a str, span: &Range<usize>) -> Result<Option<(&'
     }
     let is_colon = sign.starts_with([':', '：']);
     let value = sign.trim_start_matches([':', '：']);
+    let bare = value.trim_start_matches(['<', '>', '=']);
     let field = FIELDS.into_iter().find(|field| *field == name);
     if let Some(field) = field.filter(|_| is_colon) {
         let colon = sign.chars().next().map_or(0, char::len_utf8);
         return Ok(Some((field, sign.get(colon..).unwrap_or_default())));
     }
     let error = |reason: String, right: &str| {
+        let value = if COMPARING.contains(&right.trim_end_matches(':')) { value } else { bare };
         let suggestion = format!("write `{right}{}`, or `\"{}\"` for the text itself", shown(value), shown(text));
         Err(SyntaxError::new(span.clone(), reason).suggest(suggestion))
     };
@@ -169,8 +172,7 @@ impl Value {
         if field == "raw" {
             return Ok(Find::Raw(self.text));
         }
-        let compares = matches!(field, "followers" | "engagement" | "rating" | "published");
-        if !self.is_quoted && !is_bare(&self.text) && !compares {
+        if !self.is_quoted && !is_bare(&self.text) && !COMPARING.contains(&field) {
             return Err(self.no_operator());
         }
         Ok(match field {
@@ -182,7 +184,7 @@ impl Value {
             "lang" => Find::Language(self.language()?),
             "country" => Find::Country(self.country()?),
             "author" if self.is_quoted => {
-                clause::words(&self.text, &self.span)?;
+                self.refuse_no_name(&normal::words(&self.text))?;
                 Find::AuthorName(self.text)
             }
             "author" => Find::Author(self.account()?),
@@ -207,17 +209,31 @@ impl Value {
             let reason = format!("`{field}:` compares nothing");
             return self.error(reason, format!("write `{field}:{}`", shown(bare)));
         }
-        let reason = format!("`*` is no wildcard behind `{field}:`");
-        self.error(reason, format!("leave it out, or write `{field}:\"{}\"` for the sign itself", shown(text)))
+        let suggestion = if field == "url" {
+            format!("leave it out, or write `url:\"{}\"` for the sign itself", shown(text))
+        } else {
+            "leave it out".to_owned()
+        };
+        self.error(format!("`*` is no wildcard behind `{field}:`"), suggestion)
     }
 
     /// The name of a source or channel.
     fn name(&self) -> Result<String, SyntaxError> {
-        if names::name(&self.text).is_empty() {
-            let reason = format!("`{}` names nothing", shown(&self.text));
-            return Err(self.error(reason, format!("write a name, as in `{}:{}`", self.field, example(self.field))));
-        }
+        self.refuse_no_name(&names::name(&self.text))?;
         Ok(self.text.clone())
+    }
+
+    /// Refuses a name of which nothing is searched.
+    fn refuse_no_name(&self, searched: &str) -> Result<(), SyntaxError> {
+        let field = self.field;
+        if self.text.contains('*') {
+            return Err(self.no_operator());
+        }
+        if searched.trim().is_empty() {
+            let reason = format!("`{}` names nothing", shown(&self.text));
+            return Err(self.error(reason, format!("write a name, as in `{field}:{}`", example(field))));
+        }
+        Ok(())
     }
 
     /// One of a few values.
@@ -264,7 +280,11 @@ impl Value {
         if account.split(':').all(|part| !part.is_empty() && names::handle_end(part) == part.len()) {
             return Ok(account.to_owned());
         }
-        let suggestion = format!("write `author:\"{}\"` for words of a display name", shown(account));
+        let suggestion = if account.contains(char::is_alphanumeric) {
+            format!("write `author:\"{}\"` for words of a display name", shown(account))
+        } else {
+            "write it without signs, as in `author:acme`".to_owned()
+        };
         Err(self.error(format!("`{}` is no handle or id of an account", shown(&self.text)), suggestion))
     }
 
@@ -296,7 +316,7 @@ impl Value {
     }
 
     /// A value to compare with, and how.
-    fn comparison<T>(&self, value: impl Fn(&str) -> Result<T, (String, String)>) -> Result<Comparison<T>, SyntaxError> {
+    fn comparison<T>(&self, value: impl Fn(&str) -> Result<T, Wrong>) -> Result<Comparison<T>, SyntaxError> {
         let (operator, text) = [
             (">=", Operator::AtLeast),
             ("<=", Operator::AtMost),
@@ -327,64 +347,74 @@ impl Value {
         }
         match value(text) {
             Ok(value) => Ok(Comparison { operator, value }),
-            Err((what, right)) => {
-                let right = if right.is_empty() { example(field).to_owned() } else { right };
-                let suggestion = format!("write {what}, as in `{field}:{right}`");
-                Err(self.error(format!("`{}` is not {what}", shown(text)), suggestion))
+            Err(Wrong { wanted, right }) => {
+                let suggestion = match right {
+                    Some(right) => format!("write `{field}:{operator}{}`", shown(&right)),
+                    None => format!("write it as in `{field}:{}`", example(field)),
+                };
+                Err(self.error(format!("`{}` is not {wanted}", shown(text)), suggestion))
             }
         }
     }
 }
 
+/// Why there is nothing to compare with.
+struct Wrong {
+    /// What it has to be.
+    wanted: &'static str,
+    /// What was meant, if that is clear.
+    right: Option<String>,
+}
+
 /// A whole number, with `_` between its digits, and `k` for thousands or `m` for millions behind them.
-fn count(text: &str) -> Result<u64, (String, String)> {
-    let (digits, factor) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (text.get(..text.len() - 1), 1_000),
-        Some(b'm' | b'M') => (text.get(..text.len() - 1), 1_000_000),
-        _ => (Some(text), 1),
+fn count(text: &str) -> Result<u64, Wrong> {
+    let (digits, factor) = if let Some(thousands) = text.strip_suffix(['k', 'K']) {
+        (thousands, 1_000)
+    } else if let Some(millions) = text.strip_suffix(['m', 'M']) {
+        (millions, 1_000_000)
+    } else {
+        (text, 1)
     };
-    let digits = digits.unwrap_or_default();
     let is_number = |digits: &str| {
         digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '_')
     };
-    let number = is_number(digits).then(|| digits.replace('_', "").parse::<u64>().ok()?.checked_mul(factor));
-    let what = "a number".to_owned();
-    match number {
-        Some(Some(number)) => Ok(number),
-        Some(None) => Err(("a number below 18 quintillions".to_owned(), String::new())),
-        None => {
-            let plain = text.replace([',', '.'], "");
-            let has_separators = is_number(&plain) && text.starts_with(|c: char| c.is_ascii_digit());
-            Err((what, if has_separators { plain } else { String::new() }))
-        }
+    if !is_number(digits) {
+        let right = Some(digits.replace(',', "")).filter(|right| factor == 1 && is_number(right));
+        return Err(Wrong { wanted: "a number", right });
     }
+    let number = digits.replace('_', "").parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or(Wrong { wanted: "a number below 2^64", right: None })
 }
 
 /// Stars from 0 to 5 with at most two decimals, in hundredths.
-fn stars(text: &str) -> Result<u64, (String, String)> {
-    let wrong = || ("a number from 0 to 5 with at most two decimals".to_owned(), String::new());
-    let (whole, decimals) = match text.split_once('.') {
-        Some((_, "")) => return Err(wrong()),
-        Some((whole, decimals)) => (whole, decimals),
-        None => (text, ""),
+fn stars(text: &str) -> Result<u64, Wrong> {
+    let read = |text: &str| {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_digits = |text: &str, lengths: RangeInclusive<usize>| {
+            lengths.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit())
+        };
+        let is_number = is_digits(whole, 1..=1) && is_digits(decimals, 1..=2);
+        let hundredths = format!("{whole}{decimals:0<2}").parse().ok().filter(|stars| *stars <= MAX_RATING);
+        hundredths.filter(|_| is_number)
     };
-    let is_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if whole.len() != 1 || decimals.len() > 2 || !is_digits(whole) || !is_digits(decimals) {
-        return Err(wrong());
-    }
-    let hundredths = format!("{whole}{decimals:0<2}").parse().ok().filter(|stars| *stars <= MAX_RATING);
-    hundredths.ok_or_else(wrong)
+    let right = || Some(text.replace(',', ".")).filter(|right| read(right).is_some());
+    read(text).ok_or_else(|| Wrong { wanted: "a number from 0 to 5 with at most two decimals", right: right() })
 }
 
-/// A day that is over at some moment, or a moment with its time zone.
-fn when(text: &str) -> Result<When, (String, String)> {
-    let wrong =
-        || ("a day, or a time with its zone".to_owned(), ">2026-01-01` or `published:>2026-01-01T12:00:00Z".to_owned());
+/// A day, or a moment with its time zone.
+fn when(text: &str) -> Result<When, Wrong> {
+    let moment = |text: &str| text.parse::<Timestamp>();
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     if shape == "0000-00-00" {
-        let day: Date = text.parse().map_err(|_| wrong())?;
-        let is_over = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC)).is_ok();
-        return if is_over { Ok(When::Day(day)) } else { Err(wrong()) };
+        let day = text.parse::<Date>().map_err(|_| Wrong { wanted: "a day of the calendar", right: None })?;
+        // A day is compared with from its first moment to that of the next.
+        let next = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
+        return match next {
+            Ok(_) => Ok(When::Day(day)),
+            Err(_) => Err(Wrong { wanted: "a day before 9999-12-30", right: None }),
+        };
     }
-    text.parse::<Timestamp>().map(When::Moment).map_err(|_| wrong())
+    let right = || Some(format!("{text}Z")).filter(|right| moment(right).is_ok());
+    let wanted = "a day, or a time with its zone (`2026-01-01T12:00:00Z`)";
+    moment(text).map(When::Moment).map_err(|_| Wrong { wanted, right: right() })
 }

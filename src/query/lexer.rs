@@ -7,13 +7,13 @@ use super::ast::{Clause, Find};
 use super::clause::{self, Modifiers};
 use super::filter::{self, Value};
 
-/// Most words that `NEAR` and `~` let stand between.
+/// Words that `NEAR` and `~` let stand between, at most.
 const MAX_DISTANCE: usize = 100;
 /// Quotation marks, as typed or as word processors make of them.
 const QUOTES: [char; 4] = ['"', '“', '”', '„'];
 /// Signs for "not this", as typed or as word processors make of them.
-const DASHES: [char; 3] = ['-', '–', '−'];
-/// What people write between things when they mean one of the operators.
+pub(super) const DASHES: [char; 3] = ['-', '–', '−'];
+/// What people write behind each of several things.
 const COMMAS: [char; 5] = [',', ';', '，', '、', '；'];
 
 /// A token; `span` is counted in characters of the query.
@@ -154,8 +154,10 @@ fn near(text: &str, span: &Range<usize>) -> Result<Option<TokenKind>, SyntaxErro
     }
 }
 
+/// A number of words in digits, if it is not too large.
 fn distance(number: &str) -> Option<usize> {
-    number.parse().ok().filter(|distance| *distance <= MAX_DISTANCE)
+    let is_digits = number.chars().all(|c| c.is_ascii_digit());
+    number.parse().ok().filter(|distance| is_digits && *distance <= MAX_DISTANCE)
 }
 
 /// What the clause that starts here finds, and where it ends.
@@ -175,8 +177,10 @@ fn find(chars: &[char], start: usize) -> Result<(Find, usize), SyntaxError> {
         }
         let text = bare(chars, at);
         let end = at + text.chars().count();
+        modifiers.refuse_operator(&text, start..end)?;
         refuse(&text, &(at..end))?;
         let Some((field, rest)) = filter::field(&text, &(at..end))? else {
+            refuse_distance(&text, &(at..end))?;
             return Ok((clause::word(&text, modifiers, start..end)?, end));
         };
         at = end - rest.chars().count();
@@ -231,12 +235,10 @@ fn phrase(chars: &[char], start: usize, at: usize, modifiers: Modifiers) -> Resu
     }
     let suffix = bare(chars, end);
     let after = end + suffix.chars().count();
-    let number = suffix.trim_start_matches('~');
-    let is_number =
-        !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()) && suffix.len() == number.len() + 1;
-    let Some(distance) = distance(number).filter(|_| is_number) else {
-        let reason = format!("`{}` does not say how many other words may stand among these", shown(&suffix));
-        let suggestion = format!("write a number from 0 to {MAX_DISTANCE}, as in `\"acme kettle\"~5`");
+    let Some(distance) = suffix.strip_prefix('~').and_then(distance) else {
+        let reason = format!("`{}` is no distance", shown(&suffix));
+        let suggestion =
+            format!("write how many other words may stand among these, 0 to {MAX_DISTANCE}: `\"acme kettle\"~5`");
         return Err(SyntaxError::new(end..after, reason).suggest(suggestion));
     };
     Ok((clause::within(text, distance, modifiers, start..after)?, after))
@@ -316,11 +318,15 @@ fn refuse(text: &str, span: &Range<usize>) -> Result<(), SyntaxError> {
         };
         return error("a comma does not say whether one or all have to be there".to_owned(), suggestion);
     }
-    let fuzzy = text.rsplit_once('~').is_some_and(|(_, number)| number.chars().all(|c| c.is_ascii_digit()));
-    if fuzzy || text.starts_with('~') {
-        let reason = format!("`{}` is behind no phrase", shown(text));
-        let suggestion = "write `\"acme kettle\"~5` for words with at most five others among them".to_owned();
-        return error(reason, suggestion);
+    Ok(())
+}
+
+/// Refuses a `~5` that is behind no phrase.
+fn refuse_distance(text: &str, span: &Range<usize>) -> Result<(), SyntaxError> {
+    let is_distance = |number: &str| number.chars().all(|c| c.is_ascii_digit());
+    if text.starts_with('~') || text.rsplit_once('~').is_some_and(|(_, number)| is_distance(number)) {
+        return Err(SyntaxError::new(span.clone(), "`~` stands right behind a phrase of words")
+            .suggest("write `\"acme kettle\"~5` for words with at most five others among them"));
     }
     Ok(())
 }

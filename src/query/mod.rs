@@ -1,8 +1,8 @@
 //! Brand queries: which brands a message speaks of, and why.
 //!
-//! A query is parsed ([`parser`]) into clauses joined by `AND`, `OR` and `NOT`; what a clause
-//! finds is decided on the normalised text of a message, and [`Matcher`] looks for the clauses of
-//! all brands at once. `docs/queries.md` is the user's side.
+//! A query is read ([`parser`]) into a tree ([`ast`]) of clauses joined by `AND`, `OR`, `NOT` and `NEAR`. What a clause
+//! finds is decided on the normalised forms of a message, and [`Matcher`] looks for the clauses of all brands at once.
+//! `docs/queries.md` is the user's side.
 
 use std::ops::Range;
 

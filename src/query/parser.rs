@@ -193,8 +193,8 @@ fn check_side(side: &Expr, which: &str, operator: &str, place: &Range<usize>) ->
     let (reason, suggestion) = match wrong {
         Expr::Clause(clause) => {
             let kind = match clause.find {
-                Find::Text(_) => "it may be far from the text",
-                Find::Raw(_) | Find::Regex(_) => "it is made of signs",
+                Find::Text(_) => "it is about the title alone",
+                Find::Raw(_) | Find::Regex(_) => "it is made of characters",
                 _ => "it is about the whole message",
             };
             let written = shown(&clause.to_string());

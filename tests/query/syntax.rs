@@ -316,6 +316,7 @@ fn clauses_are_read_as_written() {
         ),
         ("author:@acme:example.org", "author:acme:example.org"),
         ("site:WWW.Example.com url:Example.com/?a=1", "site:www.example.com AND url:Example.com/?a=1"),
+        ("url:example.com/~12 raw:a~2", "url:example.com/~12 AND raw:\"a~2\""),
         ("url:\"a b\" url:\">c\" url:\"d,\"", "url:\"a b\" AND url:\">c\" AND url:\"d,\""),
         ("followers:>1_000 followers:=5 engagement:>=10k", "followers:>1000 AND followers:5 AND engagement:>=10000"),
         ("followers:\">1000\" engagement:2M", "followers:>1000 AND engagement:2000000"),
