@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreement;
 mod generate;
 mod matching;
+mod pairs;
+mod reference;
 mod syntax;
