@@ -102,6 +102,15 @@ impl Folded {
         Some((first.field, first.from.start..last.from.end))
     }
 
+    /// What comes from the last piece comes from the one before it as well.
+    fn join_pieces(&mut self) {
+        if let Some(piece) = self.pieces.pop()
+            && let Some(before) = self.pieces.last_mut()
+        {
+            before.from.end = piece.from.end;
+        }
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
@@ -400,7 +409,10 @@ impl Normal {
             '＃' | '﹟' => self.add_sigil(field, text, after, '#'),
             '\u{200d}' => self.joiner = self.open == Open::Emoji,
             // The tags of a regional flag (England, Scotland, Wales).
-            '\u{e0020}'..='\u{e007f}' if self.open == Open::Emoji => self.words.push(c),
+            '\u{e0020}'..='\u{e007f}' if self.open == Open::Emoji => {
+                self.trace(field, at..after);
+                self.words.push(c);
+            }
             _ if is_ignorable(c) => {}
             _ if is_skin_tone(c) && self.open == Open::Emoji => {}
             _ if self.is_inner_apostrophe(c) => self.apostrophe = true,
@@ -445,7 +457,12 @@ impl Normal {
         self.apostrophe = false;
         self.joiner = false;
         self.base = if open == Open::Hangul {
-            self.words.push_hangul(c, self.base)
+            let length = self.words.bytes.len();
+            let syllable = self.words.push_hangul(c, self.base);
+            if self.words.bytes.len() == length {
+                self.words.join_pieces();
+            }
+            syllable
         } else {
             self.words.push(c);
             c
