@@ -49,7 +49,7 @@ fn the_matcher_agrees_with_the_reference() {
     }
     let Compared { pairs, matched, clauses } = compared.into_inner();
     let share = matched as f64 / pairs as f64;
-    println!("{pairs} pairs compared, of which {:.1} % matched; found and not found: {clauses:?}", share * 100.0);
+    eprintln!("{pairs} pairs compared, of which {:.1} % matched; found and not found: {clauses:?}", share * 100.0);
     // Pairs of which none matches would prove nothing.
     assert!((0.2..0.8).contains(&share), "{share}");
     for (sort, counts) in &clauses {

@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
         };
         let spaced: String = phrase.chars().map(space).collect();
         let mut ways = BTreeSet::from([self.wanted(phrase)]);
-        ways.extend(with_gaps_closed(&self.wanted(&spaced)));
+        ways.extend(ways_to_close_gaps(&self.wanted(&spaced)));
         ways
     }
 
@@ -159,20 +159,30 @@ fn takes(word: usize, said: &[Vec<bool>], takers: &mut [Option<usize>], tried: &
     })
 }
 
-/// All ways to leave out gaps between Arabic letters.
-fn with_gaps_closed(words: &[String]) -> Vec<Vec<String>> {
-    let Some((last, front)) = words.split_last() else { return vec![Vec::new()] };
-    let mut ways = Vec::new();
-    for way in with_gaps_closed(front) {
-        if let Some((before, front)) = way.split_last()
-            && before.ends_with(is_arabic)
-            && last.starts_with(is_arabic)
-        {
-            ways.push([front, &[format!("{before}{last}")]].concat());
+/// All ways to leave out gaps between Arabic letters; of more than four gaps, all or none.
+fn ways_to_close_gaps(words: &[String]) -> Vec<Vec<String>> {
+    let is_gap = |at: &usize| words[at - 1].ends_with(is_arabic) && words[*at].starts_with(is_arabic);
+    let gaps: Vec<usize> = (1..words.len()).filter(is_gap).collect();
+    let mut choices = vec![Vec::new()];
+    if gaps.len() > 4 {
+        choices.push(gaps);
+    } else {
+        for gap in gaps {
+            choices.extend(choices.clone().into_iter().map(|closed| [closed, vec![gap]].concat()));
         }
-        ways.push([&way[..], &[last.clone()]].concat());
     }
-    ways
+    choices.iter().map(|closed| without_gaps(words, closed)).collect()
+}
+
+fn without_gaps(words: &[String], closed: &[usize]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        match joined.last_mut() {
+            Some(before) if closed.contains(&at) => before.push_str(word),
+            _ => joined.push(word.clone()),
+        }
+    }
+    joined
 }
 
 /// Whether a word of a text says the word of a query, perhaps with letters drawn out: three or more also stand for
@@ -207,10 +217,14 @@ enum Piece {
 }
 
 fn is_like(units: &[Unit], pieces: &[Piece]) -> bool {
-    let Some((piece, rest)) = pieces.split_first() else { return units.is_empty() };
-    match piece {
-        Piece::Any => (0..=units.len()).any(|skipped| is_like(&units[skipped..], rest)),
-        Piece::One => !units.is_empty() && is_like(&units[1..], rest),
-        Piece::Unit(unit) => units.first() == Some(unit) && is_like(&units[1..], rest),
+    // Where the pieces so far may end.
+    let mut ends = BTreeSet::from([0]);
+    for piece in pieces {
+        ends = match piece {
+            Piece::Any => (0..=units.len()).filter(|end| ends.first().is_some_and(|first| first <= end)).collect(),
+            Piece::One => ends.iter().map(|end| end + 1).filter(|end| *end <= units.len()).collect(),
+            Piece::Unit(unit) => ends.iter().filter(|end| units.get(**end) == Some(unit)).map(|end| end + 1).collect(),
+        };
     }
+    ends.contains(&units.len())
 }
