@@ -169,14 +169,6 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = match self.field {
-            Field::Title => "title",
-            Field::Text => "text",
-            Field::Mentioned(_) => "mentioned",
-            Field::Hashtag(_) => "hashtags",
-            Field::Channel => "channel",
-            Field::Source => "source",
-        };
-        write!(f, "{field} {}..{}", self.span.start, self.span.end)
+        write!(f, "{} {}..{}", self.field.name(), self.span.start, self.span.end)
     }
 }

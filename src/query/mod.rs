@@ -8,6 +8,7 @@ use std::ops::Range;
 
 mod explain;
 mod lexer;
+pub mod lint;
 mod matcher;
 mod normal;
 pub mod parser;

@@ -78,6 +78,20 @@ pub enum Field {
     Source,
 }
 
+impl Field {
+    /// Its name in a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::Text => "text",
+            Self::Mentioned(_) => "mentioned",
+            Self::Hashtag(_) => "hashtags",
+            Self::Channel => "channel",
+            Self::Source => "source",
+        }
+    }
+}
+
 /// Which bytes of the original one or more normalised bytes come from.
 #[derive(Debug, Clone)]
 struct Piece {
