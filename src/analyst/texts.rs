@@ -194,7 +194,7 @@ mod tests {
     fn what_stands_beside_a_query_is_told_and_what_stands_everywhere_is_not() {
         let mut words = Words::default();
         for number in 0..40 {
-            words.add("", if number % 2 == 0 { "the Orange Network is down" } else { "the orange roaming fee" }, true);
+            words.add("", if number % 2 == 0 { "the Orange network is down" } else { "the orange roaming fee" }, true);
             words.add("", "the weather is nice and the rain is not", false);
         }
         let query = HashSet::from(["orange".to_owned()]);
