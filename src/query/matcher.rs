@@ -208,7 +208,9 @@ impl Matcher {
                         (_, Check::Nothing) => Some(range.clone()),
                         (index, check @ Check::Wildcard(_)) => {
                             let word = searched.word(part, &range)?;
-                            tried.is_first(index, (message, part, word.start)).then(|| searched.checked(check, part, word))?
+                            tried
+                                .is_first(index, (message, part, word.start))
+                                .then(|| searched.checked(check, part, word))?
                         }
                         (_, check) => searched.checked(check, part, range.clone()),
                     });
