@@ -8,7 +8,7 @@ use crate::daemon::{Given, Wanted};
 use crate::fusion::{fused, recovered};
 use crate::metrics::Metrics;
 use crate::opinion::Probabilities;
-use crate::text::{joined, plain, says_something};
+use crate::text::joined;
 use crate::worker::{Worker, WorkerError};
 
 /// Texts whose scores are remembered, at least.
@@ -66,8 +66,6 @@ impl Judge {
             } else if let Some(before) = self.cache.get(*key) {
                 known.insert(*key, before);
                 remembered += 1;
-            } else if !says_something(&plain(text)) {
-                known.insert(*key, Some(Probabilities::NOTHING));
             } else {
                 known.insert(*key, None);
                 fresh.push((*key, wanted, text));

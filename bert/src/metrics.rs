@@ -82,7 +82,7 @@ impl Families {
         );
         own.register("batch_texts", "Texts that are judged together", self.batch.clone());
         own.register("batch_seconds", "How long that takes", self.batch_seconds.clone());
-        own.register("texts_scored", "Texts that the model has read", self.scored.clone());
+        own.register("texts_scored", "Texts that the model was given", self.scored.clone());
         own.register("texts_remembered", "Texts whose score was known from lately", self.remembered.clone());
         own.register("texts_failed", "Texts that the model fails on; they are left out", self.failed.clone());
         own.register("agreed", "Texts of which both tiers alone say the same", self.agreed.clone());

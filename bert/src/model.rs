@@ -19,7 +19,7 @@ use crate::checkpoint::{Architecture, Checkpoint, CheckpointError};
 use crate::deberta;
 use crate::labels::Labels;
 use crate::opinion::Probabilities;
-use crate::text::plain;
+use crate::text::{plain, says_something};
 use crate::tokenizer::{TokenizeError, Tokenizer};
 
 /// How exactly it is computed.
@@ -109,12 +109,14 @@ impl Model {
         Ok(Self { network, tokenizer, labels: checkpoint.labels.clone(), pad: checkpoint.pad, device, options })
     }
 
-    /// What the model says of each text. Equal texts are computed once.
+    /// What the model says of each text. Equal texts are computed once, those that say nothing not at all.
     pub fn score(&self, texts: &[String]) -> Result<Vec<Probabilities>, ModelError> {
         let texts: Vec<String> = texts.iter().map(|text| plain(text)).collect();
         let (each, which) = distinct(&texts);
-        let logits = self.logits(&each)?;
-        let probabilities: Vec<_> = logits.iter().map(|logits| self.labels.probabilities(logits)).collect();
+        let says: Vec<String> = each.iter().filter(|text| says_something(text)).cloned().collect();
+        let mut read = self.logits(&says)?.into_iter().map(|logits| self.labels.probabilities(&logits));
+        let answer = |text: &String| if says_something(text) { read.next() } else { Some(Probabilities::NOTHING) };
+        let probabilities: Vec<_> = each.iter().filter_map(answer).collect();
         Ok(which.iter().filter_map(|index| probabilities.get(*index).copied()).collect())
     }
 
