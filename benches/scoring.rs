@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use hearken::score::Scorer;
+use hearken::score::{Model, Scorer};
 use hearken_connectors::Message;
 use jiff::Timestamp;
 use vader_sentiment::SentimentIntensityAnalyzer;
@@ -37,13 +37,14 @@ fn main() {
         |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().replace('\n', " ");
     let texts: Vec<String> = file.lines().map(text).collect();
     let messages: Vec<Message> = texts.iter().map(|text| message(text)).collect();
-    let (scorer, vader) = (Scorer::built_in().unwrap(), SentimentIntensityAnalyzer::new());
+    let (model, scorer) = (Model::built_in().unwrap(), Scorer::built_in().unwrap());
+    let vader = SentimentIntensityAnalyzer::new();
     let dir = tempfile::tempdir().unwrap();
     let mut python = Python::start(dir.path(), &texts);
 
     let mut rates = [const { Vec::new() }; 4];
     for _ in 0..rounds {
-        rates[0].push(rate(texts.len(), || texts.iter().for_each(|text| ignore(scorer.score_text(text)))));
+        rates[0].push(rate(texts.len(), || texts.iter().for_each(|text| ignore(model.predict(&[text], None)))));
         rates[1].push(rate(texts.len(), || messages.iter().for_each(|message| ignore(scorer.score(message)))));
         rates[2].push(rate(texts.len(), || texts.iter().for_each(|text| ignore(vader.polarity_scores(text)))));
         rates[3].extend(python.as_mut().map(Python::rate));

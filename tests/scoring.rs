@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hearken::score::eval::{EvalSource, evaluate};
 use hearken::score::train::{TrainOptions, adapt, train};
-use hearken::score::{Label, Labelled, MAX_CHARS, Model, Scorer, Sentiment};
+use hearken::score::{Label, Labelled, MAX_CHARS, Model, Scorer, Sentiment, TextScore};
 use hearken_connectors::Message;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn scorer() -> Scorer {
 }
 
 fn sentiment(text: &str) -> Sentiment {
-    scorer().score_text(text).1
+    scorer().score_text(text).sentiment
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn scores_are_the_same_on_every_machine() {
     let mut golden = String::new();
     let plain = PLAIN.iter().flat_map(|(_, negative, positive)| [*negative, *positive]);
     for text in plain.chain(ODD) {
-        let (language, sentiment) = scorer.score_text(text);
+        let TextScore { language, sentiment, .. } = scorer.score_text(text);
         // The shortest decimal form of a float names its exact bits.
         writeln!(
             golden,
@@ -90,10 +90,10 @@ fn scores_are_the_same_on_every_machine() {
 fn plain_words_are_understood_in_twelve_languages() {
     let scorer = scorer();
     for (tag, negative, positive) in PLAIN {
-        let (language, low) = scorer.score_text(negative);
+        let TextScore { language, sentiment: low, .. } = scorer.score_text(negative);
         assert_eq!(language.tag, tag, "{negative}");
         assert!(low.score < -0.1, "{negative}: {low:?}");
-        let (language, high) = scorer.score_text(positive);
+        let TextScore { language, sentiment: high, .. } = scorer.score_text(positive);
         assert_eq!(language.tag, tag, "{positive}");
         assert!(high.score > 0.1, "{positive}: {high:?}");
     }
@@ -123,7 +123,7 @@ fn look_alike_languages_are_told_apart() {
         ("und", ""),
         ("und", "😀 123 https://example.org"),
     ] {
-        assert_eq!(scorer().score_text(text).0.tag, tag, "{text}");
+        assert_eq!(scorer().score_text(text).language.tag, tag, "{text}");
     }
 }
 
@@ -137,10 +137,10 @@ fn nothing_said_is_unsure_and_no_label_is_likelier() {
 
 #[test]
 fn a_language_that_was_not_trained_gets_the_lexicon_and_little_confidence() {
-    let (language, said) = scorer().score_text("სერვისი ძალიან ცუდი იყო");
+    let TextScore { language, sentiment: said, .. } = scorer().score_text("სერვისი ძალიან ცუდი იყო");
     assert_eq!(language.tag, "ka");
     assert!(said.confidence < 0.6, "{said:?}");
-    let (_, happy) = scorer().score_text("სერვისი 😍😍😍");
+    let happy = sentiment("სერვისი 😍😍😍");
     assert!(happy.score > said.score);
 }
 
@@ -169,7 +169,7 @@ fn ways_of_writing_change_nothing() {
     ] {
         // Letters of one language make it more certain, which is as it should be.
         let of = |text: &str| {
-            let (language, sentiment) = scorer().score_text(text);
+            let TextScore { language, sentiment, .. } = scorer().score_text(text);
             (language.tag, sentiment)
         };
         assert_eq!(of(one), of(other), "{one:?} {other:?}");
@@ -183,9 +183,9 @@ fn a_very_long_text_is_read_at_its_beginning() {
     assert!(long.len() >= 1 << 20);
     assert_eq!(scorer.score_text(&long), scorer.score_text(&long[..MAX_CHARS]));
     let one_word = "a".repeat(1 << 20);
-    assert!(scorer.score_text(&one_word).1.confidence.is_finite());
+    assert!(scorer.score_text(&one_word).sentiment.confidence.is_finite());
     let link = format!("https://{}", "x".repeat(1 << 20));
-    assert_eq!(scorer.score_text(&link).1.label, Label::Unsure);
+    assert_eq!(scorer.score_text(&link).sentiment.label, Label::Unsure);
 }
 
 #[test]
@@ -227,7 +227,7 @@ proptest! {
 
     #[test]
     fn any_text_has_a_score_in_range(text in "\\PC{0,200}|.{0,200}") {
-        let (language, said) = scorer_once().score_text(&text);
+        let TextScore { language, sentiment: said, .. } = scorer_once().score_text(&text);
         prop_assert!((-1.0..=1.0).contains(&said.score));
         prop_assert!((0.0..=1.0).contains(&said.confidence));
         prop_assert!((0.0..=1.0).contains(&language.confidence));
@@ -357,9 +357,9 @@ fn training_gives_the_same_bytes_and_a_model_that_works() {
     model.save(&path).unwrap();
     let scorer = Scorer::load(&path).unwrap();
     assert_eq!(scorer.model_name(), "small-1");
-    assert!(scorer.score_text("a lovely evening").1.score > 0.2);
-    assert!(scorer.score_text("an awful evening").1.score < -0.2);
-    assert!(scorer.score_text("kötü bir film").1.score < -0.2);
+    assert!(scorer.score_text("a lovely evening").sentiment.score > 0.2);
+    assert!(scorer.score_text("an awful evening").sentiment.score < -0.2);
+    assert!(scorer.score_text("kötü bir film").sentiment.score < -0.2);
 
     let figures = evaluate(&model, &[EvalSource::HeldOut(options.sets)], &mut |_, _| {}).unwrap();
     let classes: Vec<_> = figures.sets.iter().map(|set| (set.name.as_str(), set.classes)).collect();
@@ -384,10 +384,10 @@ fn a_model_that_goes_on_learns_and_forgets_nothing() {
     assert!(adapted().to_bytes().unwrap() == adapted().to_bytes().unwrap(), "two trainings on the same texts differ");
     let (before, after) = (Scorer::new(small()), Scorer::new(adapted()));
     assert_eq!(after.model_name(), "ours-1");
-    let slang = |scorer: &Scorer| scorer.score_text("it slaps, no cap").1.score;
+    let slang = |scorer: &Scorer| scorer.score_text("it slaps, no cap").sentiment.score;
     assert!(slang(&after) > slang(&before) + 0.2);
-    assert!(after.score_text("an awful evening").1.score < -0.2);
-    assert!(after.score_text("kötü bir film").1.score < -0.2);
+    assert!(after.score_text("an awful evening").sentiment.score < -0.2);
+    assert!(after.score_text("kötü bir film").sentiment.score < -0.2);
 
     let wrong = Labelled { label: "sarcastic".to_owned(), ..correction(1) };
     let wrong = TrainOptions { corrections: vec![wrong], ..TrainOptions::default() };

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::Args;
-use hearken::score::{Explanation, Intent, Scorer, Weight};
+use hearken::score::{Explanation, Intent, Scorer, TextScore, Weight};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -56,13 +56,13 @@ impl Score {
             // A text that is not UTF-8 is still a text: what cannot be read becomes U+FFFD.
             let text = String::from_utf8_lossy(&text);
             let text = text.trim_end_matches(['\n', '\r']);
-            let (language, sentiment, because) = if self.explain {
-                let Explanation { language, sentiment, because } = scorer.explain(text, NAMED);
-                (language, sentiment, Some(because))
+            let (score, because) = if self.explain {
+                let Explanation { score, because } = scorer.explain(text, NAMED);
+                (score, Some(because))
             } else {
-                let (language, sentiment) = scorer.score_text(text);
-                (language, sentiment, None)
+                (scorer.score_text(text), None)
             };
+            let TextScore { language, sentiment, intents } = score;
             output::json_line(&Line {
                 label: sentiment.label.as_str(),
                 score: sentiment.score,
@@ -70,7 +70,7 @@ impl Score {
                 language: language.tag,
                 language_confidence: language.confidence,
                 model: scorer.model_name(),
-                intents: scorer.intents(text),
+                intents,
                 because,
             })?;
         }

@@ -7,20 +7,18 @@
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Language, MAX_CHARS, Scorer, Sentiment};
+use super::{MAX_CHARS, Scorer, Sentiment, TextScore};
 
 /// Words that are looked at, from the beginning: bounds the work, which grows with the square of the text.
 const MAX_WORDS: usize = 1_000;
 /// A weight below this is none.
 const LEAST: f32 = 0.005;
 
-/// A sentiment, and the words that it is owed to.
+/// A score, and the words that its sentiment is owed to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// The text's language.
-    pub language: Language,
     /// What is explained.
-    pub sentiment: Sentiment,
+    pub score: TextScore,
     /// The words that weigh most, heaviest first.
     pub because: Vec<Weight>,
 }
@@ -43,21 +41,21 @@ impl Scorer {
     pub fn explain(&self, text: &str, limit: usize) -> Explanation {
         let end = text.char_indices().nth(MAX_CHARS).map_or(text.len(), |(end, _)| end);
         let text = text.get(..end).unwrap_or(text);
-        let (language, sentiment) = self.score_text(text);
+        let score = self.score_text(text);
         let mut because: Vec<Weight> = words(text)
             .map(|(at, word)| {
                 let (before, rest) = text.split_at(at);
                 let parts = [before, rest.get(word.len()..).unwrap_or_default()];
-                let without = Sentiment::from(self.model.predict(&parts, Some(language.tag)));
+                let without = Sentiment::from(self.model.predict(&parts, Some(score.language.tag)));
                 let start = before.chars().count();
-                let weight = sentiment.score - without.score;
+                let weight = score.sentiment.score - without.score;
                 Weight { text: word.to_owned(), start, end: start + word.chars().count(), weight }
             })
             .filter(|word| word.weight.abs() >= LEAST)
             .collect();
         because.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.start.cmp(&b.start)));
         because.truncate(limit);
-        Explanation { language, sentiment, because }
+        Explanation { score, because }
     }
 }
 
@@ -96,7 +94,7 @@ mod tests {
         #[test]
         fn a_span_points_at_its_word(text in "\\PC{0,60}|[a-z😡好 .]{0,60}") {
             let explanation = SCORER.explain(&text, 5);
-            prop_assert_eq!((explanation.language, explanation.sentiment), SCORER.score_text(&text));
+            prop_assert_eq!(explanation.score, SCORER.score_text(&text));
             prop_assert!(explanation.because.len() <= 5);
             for weight in explanation.because {
                 let cut: String = text.chars().skip(weight.start).take(weight.end - weight.start).collect();

@@ -198,7 +198,7 @@ mod tests {
     static SCORER: LazyLock<Scorer> = LazyLock::new(|| Scorer::built_in().unwrap());
 
     fn wanted(text: &str) -> Vec<Intent> {
-        SCORER.intents(text)
+        SCORER.score_text(text).intents
     }
 
     #[test]

@@ -98,6 +98,17 @@ impl From<Prediction> for Sentiment {
     }
 }
 
+/// What the first tier says about a text that belongs to no message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextScore {
+    /// What it is written in.
+    pub language: Language,
+    /// How its author feels.
+    pub sentiment: Sentiment,
+    /// What its author wants.
+    pub intents: Vec<Intent>,
+}
+
 /// Influence of an author as far as one message tells, 0..=100, with its terms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Influence {
@@ -160,14 +171,9 @@ impl Scorer {
         }
     }
 
-    /// What the author of a text wants.
-    pub fn intents(&self, text: &str) -> Vec<Intent> {
-        self.model.predict_and(&[text], None, intent::intents).1
-    }
-
-    /// Scores a text that belongs to no message: its language and its sentiment.
-    pub fn score_text(&self, text: &str) -> (Language, Sentiment) {
-        let prediction = self.model.predict(&[text], None);
-        (prediction.language, prediction.into())
+    /// Scores a text that belongs to no message.
+    pub fn score_text(&self, text: &str) -> TextScore {
+        let (prediction, intents) = self.model.predict_and(&[text], None, intent::intents);
+        TextScore { language: prediction.language, sentiment: prediction.into(), intents }
     }
 }

@@ -92,7 +92,7 @@ fn intents_are_told_as_people_tell_them() {
     let tweets = airline_texts(&data);
     let judge = |(id, person): (&str, Vec<Intent>), text: &str| {
         assert!(!text.is_empty(), "{id}");
-        Judged { person, rules: scorer.intents(text) }
+        Judged { person, rules: scorer.score_text(text).intents }
     };
     let airline: Vec<Judged> =
         labels(include_str!("airline.tsv")).into_iter().map(|(id, person)| judge((id, person), &tweets[id])).collect();
