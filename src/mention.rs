@@ -1,6 +1,6 @@
 //! Mentions: a scored message becomes rows of the store and records of the topic `hearken.mentions`.
 
-use hearken_connectors::{Direction, Message};
+use hearken_connectors::{Country, Direction, Message};
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
@@ -121,6 +121,7 @@ impl Scored {
             hashtags: &message.hashtags,
             mentioned: &message.mentioned,
             attachments: &message.attachments,
+            has_media: message.media,
             in_reply_to: message.in_reply_to.map_or(Uuid::nil(), |parent| parent.0),
             repost_of: message.repost_of.map_or(Uuid::nil(), |original| original.0),
             conversation: &message.conversation,
@@ -131,6 +132,7 @@ impl Scored {
             views: engagement.views,
             rating: engagement.rating,
             matched,
+            country: message.country.as_ref().map_or("", Country::as_str),
             language: score.language,
             language_confidence: score.language_confidence,
             sentiment: score.sentiment.label.as_str(),

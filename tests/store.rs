@@ -45,6 +45,20 @@ async fn a_half_applied_migration_is_run_again() {
 }
 
 #[tokio::test]
+async fn what_was_stored_before_there_were_countries_and_media_reads_as_before() {
+    let Some(store) = store("older").await else { return };
+    sql(&store, "ALTER TABLE mention_revisions DROP COLUMN country, DROP COLUMN has_media").await;
+    let older =
+        "INSERT INTO mention_revisions (brand, message_id, revision, text) SELECT 'acme', generateUUIDv4(), 1, 'said'";
+    sql(&store, older).await;
+    sql(&store, "TRUNCATE TABLE schema_migrations").await;
+    store.migrate().await.unwrap();
+    assert_eq!(sql(&store, "SELECT text, country, has_media FROM mentions").await, "said\t\tfalse");
+    store.insert_mentions(&[MentionRow { country: "TR", has_media: true, ..mention("acme", 1, "now") }]).await.unwrap();
+    assert_eq!(sql(&store, "SELECT text FROM mentions WHERE country = 'TR' AND has_media").await, "now");
+}
+
+#[tokio::test]
 async fn a_changed_migration_is_refused_by_name() {
     let Some(store) = store("changed").await else { return };
     let other = "INSERT INTO schema_migrations (number, name, checksum) SELECT 2, '0002_ledger.sql', generateUUIDv4()";

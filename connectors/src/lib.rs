@@ -25,4 +25,4 @@ pub mod text;
 pub mod webhook;
 
 pub use contract::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Gap, GapReason, Poison};
-pub use message::{Author, Direction, Engagement, Kind, Message, MessageId, Noise, Visibility};
+pub use message::{Author, Country, Direction, Engagement, Kind, Message, MessageId, Noise, Visibility};

@@ -91,6 +91,9 @@ pub struct Message {
     /// Names of the files that came with it, as its author named them; the files are not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
+    /// Pictures, video or sound came with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub media: bool,
     /// Whether a person wrote it to somebody.
     #[serde(default, skip_serializing_if = "Noise::is_none")]
     pub noise: Noise,
@@ -100,6 +103,10 @@ pub struct Message {
     /// BCP 47 language tag that the source claims; a hint, often wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Where it was published, or where its author is, if the source says so; never guessed from language or text.
+    /// Files and webhooks can say it; feeds, mails, Mastodon, Matrix and Telegram do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
     /// When the source says it was published.
     pub published_at: Timestamp,
     /// When this daemon heard it.
@@ -133,13 +140,48 @@ impl Message {
             repost_of: None,
             conversation: String::new(),
             attachments: Vec::new(),
+            media: false,
             noise: Noise::default(),
             engagement: Engagement::default(),
             language: None,
+            country: None,
             published_at,
             observed_at,
             raw: None,
         }
+    }
+}
+
+/// A country by its two letters (ISO 3166-1 alpha-2), in upper case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Country(String);
+
+/// What was given is not a country's two letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not the two letters of a country (ISO 3166-1 alpha-2)")]
+pub struct NotACountry;
+
+impl Country {
+    /// The two letters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = NotACountry;
+
+    fn try_from(code: String) -> Result<Self, NotACountry> {
+        let code = code.trim().to_ascii_uppercase();
+        let is_code = code.len() == 2 && code.bytes().all(|letter| letter.is_ascii_uppercase());
+        if is_code { Ok(Self(code)) } else { Err(NotACountry) }
+    }
+}
+
+impl From<Country> for String {
+    fn from(country: Country) -> Self {
+        country.0
     }
 }
 

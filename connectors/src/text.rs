@@ -338,6 +338,12 @@ fn without_closing_punctuation(mut link: &str) -> &str {
     }
 }
 
+/// Whether a media type (RFC 6838) is of pictures, video or sound.
+pub(crate) fn is_media_type(name: &str) -> bool {
+    let main = name.trim().split('/').next().unwrap_or_default();
+    ["image", "video", "audio"].iter().any(|media| main.eq_ignore_ascii_case(media))
+}
+
 pub(crate) fn push_once(list: &mut Vec<String>, item: String) {
     if !item.is_empty() && list.len() < MOST_WORDS && !list.contains(&item) {
         list.push(item);

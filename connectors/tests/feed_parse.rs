@@ -45,6 +45,37 @@ fn every_fixture_is_read_as_recorded() {
 }
 
 #[test]
+fn pictures_video_and_sound_of_an_item_are_known() {
+    let rss = |item: &str| {
+        let item = format!("<item><title>t</title>{item}</item>");
+        format!("<rss xmlns:media='http://search.yahoo.com/mrss/'><channel>{item}</channel></rss>")
+    };
+    let atom = |entry: &str| {
+        format!("<feed xmlns='http://www.w3.org/2005/Atom'><entry><title>t</title>{entry}</entry></feed>")
+    };
+    let json =
+        |item: serde_json::Value| json!({"version": "https://jsonfeed.org/version/1.1", "items": [item]}).to_string();
+    for (feed, media) in [
+        (rss("<enclosure url='https://a.example/1.mp3' type='audio/mpeg'/>"), true),
+        (rss("<enclosure url='https://a.example/1.pdf' type='application/pdf'/>"), false),
+        (rss("<media:content url='https://a.example/1' medium='image'/>"), true),
+        (rss("<media:group><media:content url='https://a.example/1' type='video/mp4'/></media:group>"), true),
+        (rss("<media:group><media:content type='application/x-shockwave-flash'/></media:group>"), true),
+        (rss("<media:content url='https://a.example/1' medium='document'/>"), false),
+        (rss("<description>a text</description>"), false),
+        (atom("<link rel='enclosure' type='image/png' href='https://a.example/1.png'/>"), true),
+        (atom("<link rel='enclosure' type='text/plain' href='https://a.example/1.txt'/>"), false),
+        (atom("<link rel='alternate' type='image/png' href='https://a.example/1.png'/>"), false),
+        (json(json!({"id": "1", "attachments": [{"url": "https://a.example/1", "mime_type": "audio/mpeg"}]})), true),
+        (json(json!({"id": "1", "image": "https://a.example/1.png"})), true),
+        (json(json!({"id": "1", "attachments": [{"url": "https://a.example/1", "mime_type": "text/csv"}]})), false),
+    ] {
+        let page = read(feed.as_bytes()).unwrap();
+        assert_eq!(page.items.iter().map(|item| item.message.media).collect::<Vec<_>>(), [media], "{feed}");
+    }
+}
+
+#[test]
 fn a_page_for_people_is_no_feed() {
     assert_eq!(read(b"<!DOCTYPE html><html><body>Please sign in</body></html>"), Err(NotAFeed::Html));
     for other in ["", "{}", "[1]", "{\"items\":[]}", "%PDF-1.7", "<svg/>", "\u{0}\u{1}"] {

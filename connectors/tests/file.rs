@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use hearken_connectors::registry::{Context, Parsed, channel};
 use hearken_connectors::webhook::Hooks;
-use hearken_connectors::{Batch, BuildError, Connector, ConnectorError, Cursor, Fault, Kind, Message, Poison, http};
+use hearken_connectors::{
+    Batch, BuildError, Connector, ConnectorError, Country, Cursor, Fault, Kind, Message, Poison, http,
+};
 use jiff::Timestamp;
 
 /// The mapping of the airline tweets, as in `config/examples/file.toml`.
@@ -173,6 +175,8 @@ fn json_lines_are_mapped() {
         engagement.likes = "favorite_count"
         engagement.views = "/metrics/1"
         language = "lang"
+        country = "place.country_code"
+        media = "extended_entities.media"
     "#;
     insta::assert_json_snapshot!(snapshot(settings, include_bytes!("../src/file/fixtures/tweets.jsonl")));
 }
@@ -227,7 +231,15 @@ fn hearken_messages_are_taken_as_they_are() {
         timeless(parse("format = 'jsonl'\nfields.text = 't'", b"{\"t\": \"hello #world\"}").messages.remove(0));
     assert_eq!(message.hashtags, ["world"]);
     let line = serde_json::to_vec(&message).unwrap();
-    assert_eq!(parse("", &line).messages, [message]);
+    assert_eq!(parse("", &line).messages, std::slice::from_ref(&message));
+    // Also what it says of its country is checked.
+    let from = |country: &str| {
+        let mut record = serde_json::to_value(&message).unwrap();
+        record["country"] = country.into();
+        parse("", record.to_string().as_bytes()).messages
+    };
+    assert_eq!(from("tr")[0].country.as_ref().map(Country::as_str), Some("TR"));
+    assert!(from("Turkey").is_empty());
     let poison = parse("", b"{\"text\": \"secret words\"}\n{\"id\": \"secret words\"}\nsecret words\n").poison;
     assert_eq!(poison.len(), 3);
     assert!(poison.iter().all(|poison| !poison.reason.contains("secret")), "{poison:?}");

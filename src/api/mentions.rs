@@ -152,6 +152,9 @@ pub(super) struct MentionQuery {
     /// Kind of message; may be repeated.
     #[param(required = false, value_type = Vec<Kind>, inline, max_items = 20)]
     kind: Vec<&'static str>,
+    /// Country that the source names, ISO 3166-1 alpha-2; may be repeated.
+    #[param(required = false, value_type = Vec<Text>, inline, max_items = 20)]
+    country: Vec<String>,
     /// Whose words: of others (`inbound`), or of the brand itself.
     #[param(value_type = Option<Direction>, inline)]
     direction: Option<&'static str>,
@@ -174,6 +177,7 @@ impl Query for MentionQuery {
             author: params.texts("author"),
             text: params.text("text"),
             kind: params.choices("kind", &KINDS),
+            country: params.texts("country"),
             direction: params.choice("direction", &DIRECTIONS),
             noise: params.choice("noise", &[("true", true), ("false", false)]),
             intent: params.choices("intent", &INTENTS),
@@ -193,6 +197,7 @@ impl MentionQuery {
             authors: self.author,
             text: self.text,
             kinds: self.kind.into_iter().map(str::to_owned).collect(),
+            countries: self.country.iter().map(|country| country.to_ascii_uppercase()).collect(),
             direction: self.direction,
             noise: self.noise,
             intents: self.intent.into_iter().map(str::to_owned).collect(),

@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: &[Migration] = &migrations![
     6 "0006_intents_and_stories.sql",
     7 "0007_authors.sql",
     8 "0008_second_opinions.sql",
+    9 "0009_country_and_media.sql",
 ];
 
 /// Tables that hold what was acknowledged.

@@ -61,6 +61,8 @@ pub struct MentionRow<'a> {
     pub mentioned: &'a [String],
     /// Names of the attachments.
     pub attachments: &'a [String],
+    /// Pictures, video or sound came with it.
+    pub has_media: bool,
     /// Message answered; nil where there is none.
     pub in_reply_to: Uuid,
     /// Message repeated; nil where there is none.
@@ -81,6 +83,8 @@ pub struct MentionRow<'a> {
     pub rating: Option<f32>,
     /// Clauses of the query that matched.
     pub matched: &'a [String],
+    /// [`Country`](hearken_connectors::Country); empty where the source does not say.
+    pub country: &'a str,
     /// Detected language.
     pub language: &'a str,
     /// 0..=1.
@@ -144,6 +148,7 @@ impl Columns for MentionRow<'_> {
         block.strings("hashtags", |row| row.hashtags);
         block.strings("mentioned", |row| row.mentioned);
         block.strings("attachments", |row| row.attachments);
+        block.bool("has_media", |row| row.has_media);
         block.uuid("in_reply_to", |row| row.in_reply_to);
         block.uuid("repost_of", |row| row.repost_of);
         block.string("conversation", |row| row.conversation.as_bytes());
@@ -154,6 +159,7 @@ impl Columns for MentionRow<'_> {
         block.optional_u64("views", |row| row.views);
         block.optional_f32("rating", |row| row.rating);
         block.strings("matched", |row| row.matched);
+        block.name("country", |row| row.country);
         block.name("language", |row| row.language);
         block.f32("language_confidence", |row| row.language_confidence);
         block.name("sentiment", |row| row.sentiment);

@@ -61,6 +61,8 @@ pub struct Mention {
     pub mentioned: Vec<String>,
     /// Names of the attachments; the files are not kept.
     pub attachments: Vec<String>,
+    /// Pictures, video or sound came with it.
+    pub has_media: bool,
     /// Message answered.
     #[serde(deserialize_with = "optional_id")]
     pub in_reply_to: Option<Uuid>,
@@ -83,6 +85,8 @@ pub struct Mention {
     pub rating: Option<f32>,
     /// Why matched: clauses of the brand's query.
     pub matched: Vec<String>,
+    /// Where it was published or where its author is, ISO 3166-1 alpha-2; `null` where the source does not say.
+    pub country: Option<String>,
     /// BCP 47 primary tag; `und` where it cannot be told.
     pub language: String,
     /// 0 to 1.
@@ -143,8 +147,9 @@ pub struct Mention {
 const COLUMNS: &str = "message_id AS id, toString(brand) AS brand, toString(channel) AS channel, \
      toString(source) AS source, native_id, toString(kind) AS kind, toString(direction) AS direction, \
      toString(visibility) AS visibility, toString(noise) AS noise, author_id, author_handle, author_name, author_url, \
-     author_followers, author_verified, author_bot, title, text, url, links, hashtags, mentioned, attachments, \
+     author_followers, author_verified, author_bot, title, text, url, links, hashtags, mentioned, attachments, has_media, \
      in_reply_to, repost_of, conversation, likes, reposts, replies, quotes, views, rating, CAST(matched AS Array(String)) AS matched, \
+     nullIf(toString(mentions.country), '') AS country, \
      toString(language) AS language, language_confidence, toString(sentiment) AS sentiment, \
      toString(sentiment_by_model) AS sentiment_by_model, sentiment_score, sentiment_confidence, \
      toString(sentiment_model) AS sentiment_model, nullIf(toString(mentions.first_sentiment), '') AS first_sentiment, \
@@ -175,6 +180,8 @@ pub struct Search {
     pub text: Option<String>,
     /// Kinds.
     pub kinds: Vec<String>,
+    /// Countries, upper case.
+    pub countries: Vec<String>,
     /// `inbound` or `outbound`.
     pub direction: Option<&'static str>,
     /// Only noise, or all but noise.
@@ -260,6 +267,7 @@ impl Search {
             (!self.authors.is_empty()).then_some(AUTHOR),
             self.text.as_ref().map(|_| TEXT),
             (!self.kinds.is_empty()).then_some(" AND kind IN {kinds:Array(String)}"),
+            (!self.countries.is_empty()).then_some(" AND country IN {countries:Array(String)}"),
             self.direction.map(|_| " AND direction = {direction:String}"),
             (!self.intents.is_empty()).then_some(" AND hasAny(intents, {intents:Array(String)})"),
             self.story.map(
@@ -277,6 +285,7 @@ impl Search {
             ("sentiments", &self.sentiments),
             ("authors", &self.authors),
             ("kinds", &self.kinds),
+            ("countries", &self.countries),
             ("intents", &self.intents),
         ];
         for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {

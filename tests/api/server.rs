@@ -136,6 +136,7 @@ pub fn talk() -> Vec<MentionRow<'static>> {
             channel: "feed",
             source: "news",
             language: "de",
+            country: "DE",
             ..row("globex", 3, "Größe zählt: Globex", "neutral", 0.0)
         },
         MentionRow {

@@ -36,6 +36,8 @@ pub(super) struct Item {
     pub(super) updated: Option<Timestamp>,
     pub(super) language: Option<String>,
     pub(super) categories: Vec<String>,
+    /// Pictures, video or sound come with it.
+    pub(super) media: bool,
     /// The id of the item that it answers (RFC 4685).
     pub(super) answers: Option<String>,
     pub(super) replies: Option<u64>,
@@ -96,6 +98,7 @@ fn item(element: &Element, atom: bool, feed_base: Option<Url>) -> Item {
         updated: date(element, &["updated", "atom:updated", "modified", "dcterms:modified"]),
         language: language(element),
         categories: categories(element),
+        media: has_media(element),
         answers: element.child("thr:in-reply-to").and_then(|reply| reply.attribute("ref")).map(str::to_owned),
         replies: element
             .text_of(&["slash:comments", "thr:total"])
@@ -249,6 +252,23 @@ fn categories(element: &Element) -> Vec<String> {
         .filter(|child| matches!(child.name.as_str(), "category" | "dc:subject"))
         .map(|category| category.attribute("term").map_or_else(|| category.text(), str::to_owned))
         .collect()
+}
+
+/// An enclosure of RSS or Atom, or a `media:content` (rssboard.org/media-rss), that is seen or heard.
+fn has_media(element: &Element) -> bool {
+    let named = |parent: &'_ Element, name: &str| parent.children().filter(|child| child.name == name).any(is_media);
+    let group = element.child("media:group");
+    named(element, "enclosure")
+        || links(element, "enclosure").any(is_media)
+        || named(element, "media:content")
+        || group.is_some_and(|group| named(group, "media:content"))
+}
+
+fn is_media(element: &Element) -> bool {
+    // YouTube still calls its videos by the player of old.
+    let is_media_type = |name: &str| text::is_media_type(name) || name == "application/x-shockwave-flash";
+    matches!(element.attribute("medium"), Some("image" | "video" | "audio"))
+        || element.attribute("type").is_some_and(is_media_type)
 }
 
 fn views(element: &Element) -> Option<u64> {

@@ -84,6 +84,10 @@ fn item(value: &Value, base: Option<&Url>) -> Item {
         updated: string(value, "date_modified").and_then(|date| date::parse(&date)),
         language: string(value, "language"),
         categories: list(value, "tags").filter_map(Value::as_str).map(str::to_owned).collect(),
+        media: value.get("image").is_some_and(Value::is_string)
+            || list(value, "attachments")
+                .filter_map(|file| string(file, "mime_type"))
+                .any(|name| text::is_media_type(&name)),
         url,
         ..Item::default()
     }

@@ -132,6 +132,7 @@ fn message(item: &Item, id: Option<&str>, feed: &Feed, origin: Origin<'_>) -> Me
     message.title.clone_from(&item.title);
     message.text.clone_from(&item.body.text);
     message.links.clone_from(&item.body.links);
+    message.media = item.media;
     message.hashtags = text::hashtags(&message.text);
     // A category is an editor's drawer, not a word of the author, except in microblogs and where it says so.
     for category in &item.categories {

@@ -80,6 +80,7 @@ pub(super) fn message(raw: &[u8], reading: &Reading) -> Result<Message, &'static
 
 fn fill_words(content: Content, message: &mut Message) {
     message.attachments = content.attachments;
+    message.media = content.media;
     let whole: usize = content.text.split_whitespace().map(str::len).sum();
     message.text = said(&content.text).chars().take(LONGEST_TEXT).collect();
     message.links = links(&message.text);

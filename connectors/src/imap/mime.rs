@@ -14,7 +14,7 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 use memchr::memmem;
 
-use crate::text::{from_mail_html, push_once};
+use crate::text::{from_mail_html, is_media_type, push_once};
 
 /// Parts within parts, at most.
 const DEEPEST: usize = 24;
@@ -36,6 +36,8 @@ pub(super) struct Content {
     pub(super) links: Vec<String>,
     /// Names of attachments; the media type of one that has no name.
     pub(super) attachments: Vec<String>,
+    /// A part is a picture, video or sound, attached or within the text.
+    pub(super) media: bool,
 }
 
 /// The header block of a mail or part, and what follows its first empty line.
@@ -67,7 +69,7 @@ pub(super) fn value<'f, 'm>(fields: &'f [Header<'m>], name: &HeaderName<'_>) -> 
 pub(super) fn content(fields: &[Header<'_>], body: &[u8]) -> Content {
     let mut walk = Walk::default();
     walk.part(fields, body, Inside::Mail, 0);
-    let mut content = Content { attachments: walk.attachments, ..Content::default() };
+    let mut content = Content { attachments: walk.attachments, media: walk.media, ..Content::default() };
     for text in walk.texts {
         if !content.text.is_empty() {
             content.text.push_str("\n\n");
@@ -108,6 +110,7 @@ struct Walk {
     parts: usize,
     texts: Vec<Text>,
     attachments: Vec<String>,
+    media: bool,
 }
 
 impl Walk {
@@ -132,6 +135,7 @@ impl Walk {
                 .and_then(|subject| subject.as_text().map(|subject| format!("{}.eml", subject.trim())));
             return self.attach(name.or(subject).unwrap_or_else(|| "message/rfc822".to_owned()));
         }
+        self.media |= media.is_some_and(|media| is_media_type(&type_name(media)));
         let disposition = value(fields, &HeaderName::ContentDisposition).and_then(|it| it.as_content_type());
         let is_attached = disposition.is_some_and(ContentType::is_attachment);
         let text = match media {
@@ -381,6 +385,7 @@ mod tests {
         let content = read(mail);
         assert_eq!(content.text, "first\n--abc\nnot a boundary\n\nsecond");
         assert_eq!(content.attachments, ["€.pdf"]);
+        assert!(!content.media);
     }
 
     #[test]
@@ -388,7 +393,8 @@ mod tests {
         let mail = b"Content-Type: multipart/related; boundary=b\n\n--b\nContent-Type: text/html\n\n<b>hi</b>\n--b\n\
             Content-Type: image/png; name=logo.png\n\n..\n--b\nContent-Type: message/rfc822\n\nSubject: an old one\n\nx\n--b--";
         let content = read(mail);
-        assert_eq!((content.text.as_str(), content.attachments), ("hi", vec!["an old one.eml".to_owned()]));
+        assert_eq!((content.text.as_str(), &content.attachments), ("hi", &vec!["an old one.eml".to_owned()]));
+        assert!(content.media);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use self::record::Unfit;
 pub(crate) use self::record::Value;
 use self::time::TimeFormat;
 use crate::contract::BuildError;
-use crate::message::{Author, Direction, Engagement, Kind, Message, MessageId, Visibility};
+use crate::message::{Author, Country, Direction, Engagement, Kind, Message, MessageId, Visibility};
 use crate::settings::unknown_key;
 use crate::text;
 
@@ -69,6 +69,7 @@ fields! {
     InReplyTo => "in_reply_to",
     RepostOf => "repost_of",
     Conversation => "conversation",
+    Media => "media",
     Likes => "engagement.likes",
     Reposts => "engagement.reposts",
     Replies => "engagement.replies",
@@ -76,6 +77,7 @@ fields! {
     Views => "engagement.views",
     Rating => "engagement.rating",
     Language => "language",
+    Country => "country",
     PublishedAt => "published_at",
 }
 
@@ -298,7 +300,9 @@ impl Mapping {
         message.repost_of = self.reference(r, Field::RepostOf)?;
         message.conversation = self.text(r, Field::Conversation)?;
         message.engagement = self.engagement(r)?;
+        message.media = self.get(r, Field::Media, Value::presence)?;
         message.language = self.get(r, Field::Language, Value::text)?.map(Cow::into_owned);
+        message.country = self.country(r)?;
         message.direction = self.named(r, Field::Direction, Direction::ALL, Direction::as_str)?.unwrap_or_default();
         message.visibility = self.named(r, Field::Visibility, Visibility::ALL, Visibility::as_str)?.unwrap_or_default();
         message.kind = match self.named(r, Field::Kind, Kind::ALL, Kind::as_str)? {
@@ -390,6 +394,12 @@ impl Mapping {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
         Ok(if is_web { url } else { String::new() })
+    }
+
+    fn country(&self, r: &mut Record<'_>) -> Result<Option<Country>, String> {
+        let code = self.get(r, Field::Country, Value::text)?;
+        let country = code.map(|code| Country::try_from(code.into_owned())).transpose();
+        country.map_err(|error| self.reason(Field::Country, &error.to_string()))
     }
 
     fn reference(&self, r: &mut Record<'_>, field: Field) -> Result<Option<MessageId>, String> {

@@ -86,6 +86,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether there is something: a yes, a number above 0, a list that is not empty, or a text that is no no.
+    pub(super) fn presence(self) -> Result<bool, Unfit> {
+        Ok(match self {
+            Self::Absent => false,
+            Self::Bool(flag) => flag,
+            Self::Int(number) => number > 0,
+            Self::Float(number) => number > 0.0,
+            Self::Text(text) if is_blank(&text) => false,
+            Self::Text(_) => self.flag().unwrap_or(true),
+            Self::List(values) => !values.is_empty(),
+            Self::Object => return Err(Unfit("is neither yes nor no, nor a list, nor a text")),
+        })
+    }
+
     /// The values as a list of names: an array, or one string with the names between blanks, commas
     /// or semicolons. `sigil` (`#` or `@`) is taken off.
     pub(super) fn names(self, sigil: char) -> Result<Vec<String>, Unfit> {
@@ -145,6 +159,21 @@ mod tests {
         assert_eq!(text("0").flag(), Ok(false));
         assert_eq!(Value::Absent.flag(), Ok(false));
         assert!(Value::Int(2).flag().is_err());
+    }
+
+    #[test]
+    fn something_or_nothing() {
+        let list = |values: &[Value<'static>]| Value::List(values.to_vec());
+        let something = [Value::Bool(true), Value::Int(2), text("yes"), text("https://a.example/1.png"), text("2")];
+        for value in something.into_iter().chain([list(&[text("a")]), list(&[Value::Object])]) {
+            assert_eq!(value.clone().presence(), Ok(true), "{value:?}");
+        }
+        let nothing =
+            [Value::Absent, Value::Bool(false), Value::Int(0), text("False"), text(" "), text("0"), text("NaN")];
+        for value in nothing.into_iter().chain([list(&[])]) {
+            assert_eq!(value.clone().presence(), Ok(false), "{value:?}");
+        }
+        assert!(Value::Object.presence().is_err());
     }
 
     #[test]

@@ -222,6 +222,7 @@ impl Status {
         for option in self.poll.iter().flat_map(|poll| &poll.options) {
             push_paragraph(&mut message.text, &format!("- {}", option.title), "\n");
         }
+        message.media = !self.media_attachments.is_empty();
         for media in self.media_attachments.iter().filter(|media| !media.description.trim().is_empty()) {
             push_paragraph(&mut message.text, media.description.trim(), "\n\n");
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::event::{Event, Meaning};
 use crate::message::{Author, Direction, Kind, Message, MessageId, Visibility};
-use crate::text::{from_html, hashtags, links};
+use crate::text::{from_html, hashtags, is_media_type, links};
 
 /// Platform name of all messages.
 pub(super) const CHANNEL: &str = "matrix";
@@ -48,6 +48,7 @@ impl Reading<'_> {
             message.direction = Direction::Outbound;
         }
         message.text = words.text;
+        message.media = words.media;
         message.links = words.links;
         message.hashtags = hashtags(&message.text);
         message.mentioned = words.mentioned;
@@ -113,6 +114,8 @@ struct Words {
     mentioned: Vec<String>,
     /// Said by a program.
     is_notice: bool,
+    /// A picture, video or sound came with it.
+    media: bool,
 }
 
 impl Words {
@@ -121,14 +124,21 @@ impl Words {
         let body = field("body").ok_or("is a message without `body`")?;
         let sort = if kind == "m.sticker" { Some("m.sticker") } else { field("msgtype") };
         let sort = sort.ok_or("is a message without `msgtype`")?;
-        let media = matches!(sort, "m.image" | "m.video" | "m.audio" | "m.file" | "m.sticker");
+        let is_seen_or_heard = matches!(sort, "m.image" | "m.video" | "m.audio" | "m.sticker");
+        let is_file = is_seen_or_heard || sort == "m.file";
+        let file_type = content.pointer("/info/mimetype").and_then(Value::as_str).filter(|_| is_file);
         // With a `filename`, the body is a caption; without, it is the name.
         let file_name = field("filename").unwrap_or(body);
-        let has_words = !media || file_name != body;
+        let has_words = !is_file || file_name != body;
         let is_reply = event.text("/m.relates_to/m.in_reply_to/event_id").is_some();
 
-        let mut words = Self { text: String::new(), links: Vec::new(), mentioned: Vec::new(), is_notice: false };
-        words.is_notice = sort == "m.notice";
+        let mut words = Self {
+            text: String::new(),
+            links: Vec::new(),
+            mentioned: Vec::new(),
+            is_notice: sort == "m.notice",
+            media: is_seen_or_heard || file_type.is_some_and(is_media_type),
+        };
         if has_words {
             let html = field("formatted_body").filter(|_| field("format") == Some("org.matrix.custom.html"));
             let plain = html.map(|html| from_html(&without_quoted_html(html), None)).unwrap_or_default();
@@ -138,7 +148,7 @@ impl Words {
             }
             words.sort_links(plain.links);
         }
-        if media {
+        if is_file {
             let name = format!("[{} {file_name}]", sort.trim_start_matches("m."));
             let between = if words.text.is_empty() { "" } else { "\n\n" };
             words.text = format!("{}{between}{name}", words.text);

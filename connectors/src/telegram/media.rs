@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::text::is_media_type;
+
 /// The fields of a message of which at most one is there.
 #[derive(Debug, Deserialize)]
 pub(super) struct Media {
@@ -28,6 +30,7 @@ pub(super) struct Media {
 #[derive(Debug, Deserialize)]
 struct File {
     file_name: Option<String>,
+    mime_type: Option<String>,
     title: Option<String>,
 }
 
@@ -54,6 +57,17 @@ struct PollOption {
 }
 
 impl Media {
+    /// Pictures, video or sound, also as a file.
+    pub(super) fn is_seen_or_heard(&self) -> bool {
+        let files = [&self.video, &self.audio];
+        let others = [&self.photo, &self.animation, &self.voice, &self.video_note, &self.story, &self.paid_media];
+        let document_type = self.document.as_ref().and_then(|document| document.mime_type.as_deref());
+        files.iter().any(|file| file.is_some())
+            || others.iter().any(|media| media.is_some())
+            || self.sticker.is_some()
+            || document_type.is_some_and(is_media_type)
+    }
+
     /// The media as a line of text, `[photo]`; a poll is its question and options. `None` where
     /// there are no media.
     pub(super) fn name(&self) -> Option<String> {

@@ -196,6 +196,7 @@ impl Post {
             Some(media) => format!("{text}\n\n{media}"),
             None => text.to_owned(),
         };
+        message.media = self.media.is_seen_or_heard();
         message.links = marked.links;
         message.hashtags = marked.hashtags;
         message.mentioned = marked.mentioned;
