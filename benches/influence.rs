@@ -5,34 +5,20 @@
 //! on the same graph, with the ranks of both compared. Prints times, the graph's size and the peak memory of the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
 
+#[path = "support/chance.rs"]
+mod chance;
+
 use std::fmt::Write;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use chance::Chance;
 use hearken::score::author::authority::{Contacts, DAMPING, Graph};
 
 /// Ranks of both may differ by this.
 const EQUAL: f64 = 1e-6;
-
-/// Random numbers that are the same in every run (xorshift64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % u64::from(limit)) as u32
-    }
-
-    /// Small numbers far more often than large ones: the cube of a uniform number.
-    fn skewed(&mut self, limit: u32) -> u32 {
-        let uniform = f64::from(self.below(u32::MAX)) / f64::from(u32::MAX);
-        ((uniform * uniform * uniform * f64::from(limit)) as u32).min(limit - 1)
-    }
-}
 
 /// Who spoke to whom, on how many days; every fourth contact is answered, which makes ties.
 fn contacts(authors: u32, contacts: usize) -> impl Iterator<Item = (u32, u32, u32)> {
