@@ -1,5 +1,5 @@
 //! What a model says of texts, as `score`, `eval` and `run` ask it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod support;
 

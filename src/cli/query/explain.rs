@@ -76,7 +76,7 @@ fn found(clause: &ClauseFound) -> String {
     let place = |at: &FoundAt| format!("{} {}..{}", at.field, at.start, at.end);
     let places: Vec<String> = clause.spans.iter().map(place).collect();
     let places = if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) };
-    format!("{} found{places}", clean(&clause.clause))
+    format!("{} {}{places}", clean(&clause.clause), if clause.spans.is_empty() { "holds" } else { "found" })
 }
 
 /// The text of a field on one line, with what was found in it in colour.
