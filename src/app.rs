@@ -12,6 +12,7 @@ use hearken_connectors::webhook::Hooks;
 use hearken_connectors::{BuildError, Connector, ConnectorError, Cursor, http};
 use tokio_util::sync::CancellationToken;
 
+use crate::analyst::{Catalogue, Entries};
 use crate::api::{self, Api};
 use crate::config::{self, Config, ConfigError, LogKind};
 use crate::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
@@ -195,6 +196,12 @@ pub fn compile(config: &Config) -> Result<(Vec<Brand>, Matcher), QueryError> {
     Ok((config.brands.iter().map(brand).collect(), matcher))
 }
 
+/// What queries can be held against.
+pub fn entries(config: &Config) -> Entries {
+    let sources = config.sources.iter().map(|source| source.name.clone()).collect();
+    Entries { brands: config.queries(), channels: config.channels(), sources }
+}
+
 /// The configured sentiment model, or the one that comes with the daemon.
 pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     match &config.score.model {
@@ -245,6 +252,7 @@ pub struct App {
     log: Arc<dyn EventLog>,
     http: http::Client,
     hooks: Hooks,
+    catalogue: Catalogue,
     metrics: Metrics,
     pipeline: Option<Arc<Pipeline>>,
     listening: BTreeMap<String, Listening>,
@@ -267,6 +275,8 @@ impl App {
         let store = open_store.as_ref().map(|open| open.store.clone());
         let supervisor = Supervisor::new(stop.clone());
         let board = supervisor.board();
+        let catalogue = Catalogue::default();
+        catalogue.set(entries(&config));
         let mut app = Self {
             board,
             store: store.clone(),
@@ -276,6 +286,7 @@ impl App {
             log,
             http,
             hooks,
+            catalogue,
             metrics: Metrics::default(),
             pipeline: None,
             listening: BTreeMap::new(),
@@ -328,6 +339,7 @@ impl App {
                 }
             }
         }
+        self.catalogue.set(entries(&config));
         self.config = config;
         Ok(())
     }
@@ -371,7 +383,8 @@ impl App {
 
     fn serve(&mut self, store: Store) -> Result<(), AppError> {
         let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
-        let api = Api::new(store, log, board, metrics, api::Limits::default(), self.stop.clone());
+        let (catalogue, limits) = (self.catalogue.clone(), api::Limits::default());
+        let api = Api::new(store, log, catalogue, board, metrics, limits, self.stop.clone());
         let api = api.map_err(|error| AppError::Serve(self.config.serve.listen, error))?;
         self.open_address(web::router(api, self.hooks.clone())).map(drop)
     }

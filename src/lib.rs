@@ -9,9 +9,11 @@
 //! 4. [`ledger`] brings what the sources did and missed into the store, [`authors`] what their authors are worth
 //!    listening to,
 //! 5. [`views`] answer the questions of the five M's from the store, for [`api`] and [`report`]; [`web`] serves both.
+//! 6. [`analyst`] tries a brand's query on given texts, for the command line and [`api`].
 //!
 //! [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
 
+pub mod analyst;
 pub mod api;
 pub mod app;
 pub mod authors;

@@ -77,9 +77,14 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "")
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let (head, length) = ("Host: localhost\r\nConnection: close\r\nContent-Type: application/json", body.len());
+        write!(stream, "{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -140,6 +145,9 @@ fn an_operator_can_rely_on_the_daemon() {
     let stored = |sql: &str| site.sql(sql).trim().parse::<usize>().unwrap();
     wait_until("the first messages are stored", || stored("SELECT count() FROM mentions") == 50);
 
+    let tried = || daemon.ask("POST", "/api/v1/queries/explain", r#"{"brand": "Bolt", "texts": ["a Bolt"]}"#);
+    assert!(tried().starts_with("HTTP/1.1 404"), "{}", tried());
+
     // A brand more, a source more, a source changed, a source gone; somebody goes on writing.
     let changed = format!("{acme}{bolt}{}{}", source("one", dir, "comment"), source("two", dir, "post"));
     site.configure(&changed);
@@ -149,6 +157,7 @@ fn an_operator_can_rely_on_the_daemon() {
     let words = daemon.await_told("READY=1").join("\n");
     assert!(words.contains("RELOADING=1\nMONOTONIC_USEC="), "{words}");
     assert!(words.contains("WATCHDOG=1"), "{words}");
+    assert!(tried().contains("\"matched\":true"), "{}", tried());
     one.write(100);
     wait_until("every message of the kept brand is stored", || {
         stored("SELECT count() FROM mentions WHERE brand = 'Acme' AND channel = 'one'") == 150

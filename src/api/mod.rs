@@ -21,6 +21,7 @@ use hearken_connectors::webhook::Hooks;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::analyst::Catalogue;
 use crate::eventlog::EventLog;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -38,6 +39,7 @@ mod opinions;
 mod page;
 mod params;
 mod problem;
+mod queries;
 mod query;
 mod rate;
 mod token;
@@ -116,6 +118,7 @@ pub struct Parts {
     /// Where the views are.
     pub(crate) store: Store,
     log: Arc<dyn EventLog>,
+    catalogue: Catalogue,
     board: Board,
     metrics: Metrics,
     tokens: Tokens,
@@ -141,6 +144,7 @@ impl Api {
     pub fn new(
         store: Store,
         log: Arc<dyn EventLog>,
+        catalogue: Catalogue,
         board: Board,
         metrics: Metrics,
         limits: Limits,
@@ -150,6 +154,7 @@ impl Api {
         Ok(Self(Arc::new(Parts {
             store,
             log,
+            catalogue,
             board,
             metrics,
             tokens,

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions, opinions};
+use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions, opinions, queries};
 
 /// What no type says.
 #[derive(OpenApi)]
@@ -92,6 +92,8 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         .routes(routes!(figures::gaps))
         .routes(routes!(figures::polls))
         .routes(routes!(figures::dead_letters))
+        .routes(routes!(queries::explain))
+        .routes(routes!(queries::lint))
         .routes(routes!(opinions::wanted))
         .routes(routes!(opinions::give))
         .routes(routes!(daemon::status));

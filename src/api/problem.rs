@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::analyst::WrongQuery;
 use crate::store::StoreError;
 
 /// What a refused request gets (RFC 9457).
@@ -30,8 +31,12 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub parameters: Vec<BadParameter>,
+    /// What is wrong with a query, where that is the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub query: Option<Box<WrongQuery>>,
     #[serde(skip)]
-    headers: Headers,
+    headers: Box<Headers>,
 }
 
 /// A parameter that is wrong.
@@ -58,7 +63,8 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             parameters: Vec::new(),
-            headers: Headers::default(),
+            query: None,
+            headers: Box::default(),
         }
     }
 
@@ -84,13 +90,13 @@ impl Problem {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "a valid token is needed", detail);
         // RFC 9110, section 11.6.1. A browser asks its user for the second kind: the token is the password.
         let challenge = Some("Bearer realm=\"hearken\", Basic realm=\"hearken\", charset=\"UTF-8\"");
-        Self { headers: Headers { challenge, ..Headers::default() }, ..problem }
+        Self { headers: Box::new(Headers { challenge, ..Headers::default() }), ..problem }
     }
 
     /// 401: nobody knows who posts.
     pub(crate) fn unsigned(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unsigned", "a valid signature is needed", detail);
-        Self { headers: Headers { challenge: Some("Signature"), ..Headers::default() }, ..problem }
+        Self { headers: Box::new(Headers { challenge: Some("Signature"), ..Headers::default() }), ..problem }
     }
 
     /// 403: who asks may not.
@@ -133,21 +139,21 @@ impl Problem {
         let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         let detail = format!("too many requests; wait {seconds} s and ask again");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "too many requests", detail);
-        Self { headers: Headers { retry_after: Some(seconds), ..Headers::default() }, ..problem }
+        Self { headers: Box::new(Headers { retry_after: Some(seconds), ..Headers::default() }), ..problem }
     }
 
     /// 503: not now.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         const LATER: u32 = 5;
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible at the moment", detail);
-        Self { headers: Headers { retry_after: Some(LATER), ..Headers::default() }, ..problem }
+        Self { headers: Box::new(Headers { retry_after: Some(LATER), ..Headers::default() }), ..problem }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let Headers { retry_after, challenge } = self.headers.clone();
+        let Headers { retry_after, challenge } = *self.headers.clone();
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -169,6 +175,15 @@ impl From<StoreError> for Problem {
         }
         tracing::warn!(%error, "a question to the store failed");
         Self::unavailable(error.to_string())
+    }
+}
+
+impl From<WrongQuery> for Problem {
+    fn from(wrong: WrongQuery) -> Self {
+        let help = wrong.suggestion.as_ref().map(|suggestion| format!(": {suggestion}")).unwrap_or_default();
+        let detail = format!("character {}: {}{help}", wrong.span.start + 1, wrong.reason);
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong-query", "the query is wrong", detail);
+        Self { query: Some(Box::new(wrong)), ..problem }
     }
 }
 

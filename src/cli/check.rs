@@ -7,7 +7,7 @@ use hearken_connectors::webhook::Hooks;
 use serde::Serialize;
 
 use super::exit::Failure;
-use super::{Session, output};
+use super::{Session, output, query};
 
 /// Arguments of `hearken check`.
 #[derive(Args)]
@@ -22,6 +22,9 @@ pub(super) struct Check {
 struct Finding {
     what: String,
     ok: bool,
+    /// Worth knowing, and no reason to fail.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    note: bool,
     detail: String,
 }
 
@@ -37,7 +40,9 @@ impl Check {
         config.check_examples(&matcher).map_err(Failure::configuration)?;
         let right =
             format!("{} is right: {} brands, {} sources", session.config.display(), brands.len(), config.sources.len());
-        let mut findings = vec![Finding { what: "configuration".to_owned(), ok: true, detail: right }];
+        let mut findings = vec![finding("configuration", Ok::<_, Failure>(right))];
+        let note = |(what, detail)| Finding { what, ok: true, note: true, detail };
+        findings.extend(query::notes(&config).into_iter().map(note));
         if !self.offline {
             findings.push(finding("store", store(&config).await));
             findings.push(finding("event log", app::open_log(&config).await.map(|_| "can be used".to_owned())));
@@ -50,7 +55,11 @@ impl Check {
             if session.json {
                 output::json_line(finding)?;
             } else {
-                let mark = if finding.ok { "ok    " } else { "WRONG " };
+                let mark = match (finding.ok, finding.note) {
+                    (_, true) => "note  ",
+                    (true, false) => "ok    ",
+                    (false, false) => "WRONG ",
+                };
                 output::text(&format!("{mark} {}: {}\n", finding.what, finding.detail))?;
             }
         }
@@ -66,7 +75,7 @@ fn finding(what: &str, result: Result<String, impl std::fmt::Display>) -> Findin
         Ok(detail) => (true, detail),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: what.to_owned(), ok, detail }
+    Finding { what: what.to_owned(), ok, note: false, detail }
 }
 
 async fn store(config: &hearken::config::Config) -> Result<String, app::AppError> {

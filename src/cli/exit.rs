@@ -26,6 +26,11 @@ impl Failure {
         Self { code: USAGE, message: message.to_string() }
     }
 
+    /// The command line is wrong.
+    pub(super) fn usage(message: impl Display) -> Self {
+        Self { code: USAGE, message: message.to_string() }
+    }
+
     /// Input data is wrong.
     pub(super) fn data(message: impl Display) -> Self {
         Self { code: DATA, message: message.to_string() }

@@ -9,6 +9,7 @@ mod eval;
 mod exit;
 mod output;
 mod parse;
+mod query;
 mod replay;
 mod report;
 mod run;
@@ -59,6 +60,9 @@ enum Command {
     /// Show what can be configured, for editors and for people.
     #[command(subcommand)]
     Config(config::Config),
+    /// Try a brand's query: what it finds and why, its examples, what is odd about it.
+    #[command(subcommand)]
+    Query(query::Query),
     /// Show what a connector would hear in a native payload, as JSON lines.
     Parse(parse::Parse),
     /// Score texts, one a line on standard input, as JSON lines.
@@ -131,6 +135,7 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Run(run) => run.run(&session).await,
         Command::Check(check) => check.run(&session).await,
         Command::Config(config) => config.run(),
+        Command::Query(query) => query.run(&session),
         Command::Parse(parse) => parse.run().await,
         Command::Score(score) => score.run(),
         Command::Train(train) => train.run(&session).await,

@@ -35,6 +35,21 @@ pub struct Example {
     place: Place,
 }
 
+/// An example that a query gets wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongExample {
+    /// The brand.
+    pub brand: String,
+    /// The text.
+    pub text: String,
+    /// Whether the query has to match it, and does not; else it must not, and does.
+    pub must_match: bool,
+    /// What keeps the query from matching, or what it finds.
+    pub why: String,
+    /// The same, with its place in the configuration.
+    pub diagnostic: Diagnostic,
+}
+
 /// An account of the brand's own, written `channel:@handle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -99,7 +114,7 @@ fn examples(table: &Table<'_>, name: &'static str, document: &Document) -> Vec<E
 
 impl Brand {
     /// The examples that the compiled query gets wrong, and why; `index` is the brand's place in the configuration.
-    pub(super) fn wrong_examples(&self, index: usize, matcher: &Matcher) -> Vec<Diagnostic> {
+    pub(super) fn wrong_examples(&self, index: usize, matcher: &Matcher) -> Vec<WrongExample> {
         let wanted = self.must_match.iter().map(|example| (example, true));
         let unwanted = self.must_not_match.iter().map(|example| (example, false));
         let wrong = |(example, wanted): (&Example, bool)| {
@@ -116,7 +131,9 @@ impl Brand {
             };
             let verb = if wanted { "does not match" } else { "matches" };
             let message = format!("the query of `{}` {verb} this example: {why}", self.name);
-            Some(Diagnostic { key: example.key.clone(), message, help: None, place: example.place.clone() })
+            let diagnostic = Diagnostic { key: example.key.clone(), message, help: None, place: example.place.clone() };
+            let (brand, text) = (self.name.clone(), example.text.clone());
+            Some(WrongExample { brand, text, must_match: wanted, why, diagnostic })
         };
         wanted.chain(unwanted).filter_map(wrong).collect()
     }

@@ -68,6 +68,24 @@ impl Diagnostic {
     pub fn of_file(name: &str, message: impl Into<String>) -> Self {
         Self { key: String::new(), message: message.into(), help: None, place: Place::Whole { name: name.to_owned() } }
     }
+
+    /// A problem of a query that is called `name`, in the characters `span` of it.
+    pub fn of_query(name: &str, query: &str, span: Range<usize>, message: &str, help: Option<String>) -> Self {
+        let byte = |character: usize| query.char_indices().nth(character).map_or(query.len(), |(byte, _)| byte);
+        let place = place(name, query, byte(span.start)..byte(span.end), Show::All);
+        Self { key: String::new(), message: message.to_owned(), help, place }
+    }
+
+    /// The same under another heading than `error`.
+    pub fn headed<'a>(&'a self, heading: &'a str) -> impl fmt::Display + 'a {
+        Headed { heading, diagnostic: self }
+    }
+}
+
+/// A problem and what it is called.
+struct Headed<'a> {
+    heading: &'a str,
+    diagnostic: &'a Diagnostic,
 }
 
 impl std::error::Error for ConfigError {}
@@ -86,10 +104,17 @@ impl fmt::Display for ConfigError {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        let key = if self.key.is_empty() { String::new() } else { format!(" ({})", self.key) };
+        self.headed("error").fmt(f)
+    }
+}
+
+impl fmt::Display for Headed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Diagnostic { key, message, help, place } = self.diagnostic;
+        write!(f, "{}: {message}", self.heading)?;
+        let key = if key.is_empty() { String::new() } else { format!(" ({key})") };
         let mut margin = String::new();
-        match &self.place {
+        match place {
             Place::Whole { name } => write!(f, "\n --> {name}{key}")?,
             Place::Environment { variable } => write!(f, "\n --> environment variable {variable}{key}")?,
             Place::Text { name, line, column, excerpt, caret } => {
@@ -101,7 +126,7 @@ impl fmt::Display for Diagnostic {
                 write!(f, "\n{margin} |\n{number} | {excerpt}\n{margin} | {before}{carets}")?;
             }
         }
-        if let Some(help) = &self.help {
+        if let Some(help) = help {
             write!(f, "\n{margin} = help: {help}")?;
         }
         Ok(())
@@ -123,6 +148,8 @@ pub(super) enum Show {
     Value,
     /// The whole line, or only its key where the line is delicate.
     Syntax,
+    /// The whole line: it is no setting.
+    All,
 }
 
 /// Finds line and column of a byte range and makes an excerpt of its line.
@@ -144,7 +171,7 @@ fn excerpt(line: &str, span: Range<usize>, show: Show) -> (String, Range<usize>)
     let line: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let lower: String = line.iter().collect::<String>().to_lowercase();
     let delicate = show == Show::Key || DELICATE.iter().any(|word| lower.contains(word));
-    if !delicate {
+    if !delicate || show == Show::All {
         return clip(&line, span);
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hearken_connectors::BuildError;
+use hearken_connectors::registry::CHANNELS;
 use hearken_connectors::secret::Secret;
 
 mod brand;
@@ -21,7 +22,7 @@ mod schema;
 mod tree;
 mod units;
 
-pub use brand::{Account, Brand, Example};
+pub use brand::{Account, Brand, Example, WrongExample};
 pub use diagnostic::{ConfigError, Diagnostic, Place};
 pub use reference::reference;
 pub use schema::schema;
@@ -228,10 +229,35 @@ impl Config {
         self.brands.iter().map(|brand| brand.query.clone()).collect()
     }
 
+    /// The brand of this name, or what the names are.
+    pub fn brand(&self, name: &str) -> Result<&Brand, String> {
+        let names: Vec<&str> = self.brands.iter().map(|brand| brand.name.as_str()).collect();
+        let unknown = || format!("there is no brand `{name}`: {}", diagnostic::suggest(name, &names, "brands"));
+        self.brands.iter().find(|brand| brand.name == name).ok_or_else(unknown)
+    }
+
+    /// Names of the channels that messages can come from, each once: those of the connectors, and those that sources
+    /// give what they hear.
+    pub fn channels(&self) -> Vec<String> {
+        let given = |source: &Source| source.settings.get("set")?.get("channel")?.as_str().map(str::to_owned);
+        let given = self.sources.iter().filter_map(given);
+        let mut channels: Vec<String> = CHANNELS.iter().map(|channel| channel.name.to_owned()).chain(given).collect();
+        channels.sort();
+        channels.dedup();
+        channels
+    }
+
+    /// The examples beside the brands' queries that they get wrong; `matcher` is compiled from
+    /// [`queries`](Self::queries).
+    pub fn wrong_examples(&self, matcher: &Matcher) -> Vec<WrongExample> {
+        let brands = self.brands.iter().enumerate();
+        brands.flat_map(|(index, brand)| brand.wrong_examples(index, matcher)).collect()
+    }
+
     /// Tries the brands' queries on the examples beside them; `matcher` is compiled from
     /// [`queries`](Self::queries).
     pub fn check_examples(&self, matcher: &Matcher) -> Result<(), ConfigError> {
-        ConfigError::of(self.brands.iter().enumerate().flat_map(|(index, brand)| brand.wrong_examples(index, matcher)))
+        ConfigError::of(self.wrong_examples(matcher).into_iter().map(|wrong| wrong.diagnostic))
     }
 
     /// Asks `check` about every source and collects what it complains of.

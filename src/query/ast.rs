@@ -123,6 +123,15 @@ pub struct Text {
     pub is_folded: bool,
 }
 
+impl Text {
+    /// What is looked for, without quotation marks.
+    pub fn words(&self) -> &str {
+        match &self.form {
+            Form::Word(words) | Form::Phrase(words) | Form::Within(words, _) | Form::Wildcard(words) => words,
+        }
+    }
+}
+
 /// How words stand together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Form {

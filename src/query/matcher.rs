@@ -208,7 +208,9 @@ impl Matcher {
                         (_, Check::Nothing) => Some(range.clone()),
                         (index, check @ Check::Wildcard(_)) => {
                             let word = searched.word(part, &range)?;
-                            tried.is_first(index, message, word.start).then(|| searched.checked(check, part, word))?
+                            tried
+                                .is_first(index, (message, part, word.start))
+                                .then(|| searched.checked(check, part, word))?
                         }
                         (_, check) => searched.checked(check, part, range.clone()),
                     });
@@ -230,16 +232,16 @@ impl Matcher {
 /// Which word a wildcard was compared with last, so that a word with many finds in it is compared once.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
-    by_check: Vec<(u64, usize)>,
+    by_check: Vec<Option<(u64, Part, usize)>>,
 }
 
 impl Tried {
-    fn is_first(&mut self, check: usize, message: u64, word: usize) -> bool {
+    fn is_first(&mut self, check: usize, word: (u64, Part, usize)) -> bool {
         if self.by_check.len() <= check {
-            self.by_check.resize(check + 1, (0, 0));
+            self.by_check.resize(check + 1, None);
         }
-        let last = self.by_check.get_mut(check).map(|last| std::mem::replace(last, (message, word)));
-        last != Some((message, word))
+        let last = self.by_check.get_mut(check).and_then(|last| last.replace(word));
+        last != Some(word)
     }
 }
 

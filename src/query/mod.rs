@@ -14,6 +14,7 @@ mod explain;
 mod fields;
 mod filter;
 mod lexer;
+pub mod lint;
 mod matcher;
 mod names;
 mod near;

@@ -157,7 +157,7 @@ pub(super) fn ends_in_hangul(word: &str) -> bool {
 
 /// The strings that are searched for a word or phrase: one, or, in Arabic script, one for each way
 /// of writing the gaps that may be a space, a half-space or nothing.
-fn patterns(phrase: &str) -> Vec<String> {
+pub(super) fn patterns(phrase: &str) -> Vec<String> {
     let spaced = words(&half_spaces_to_spaces(phrase));
     let mut gaps = Vec::new();
     let mut before = ' ';

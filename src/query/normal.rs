@@ -271,7 +271,7 @@ impl Normal {
     }
 
     /// Adds a text as words.
-    fn add_text(&mut self, field: Field, text: &str) {
+    pub(super) fn add_text(&mut self, field: Field, text: &str) {
         if text.is_empty() {
             return;
         }

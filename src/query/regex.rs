@@ -3,9 +3,9 @@
 use regex_syntax::hir::literal::Extractor;
 
 use super::ast;
-use super::fields::{Field, Place};
+use super::fields::Field;
 use super::needle::{Check, Needle, Part, Scope};
-use super::searched::in_characters;
+use super::searched::Origin;
 use super::tree::Evaluation;
 
 /// Most bytes of a compiled expression, and of what it remembers of its searches.
@@ -62,15 +62,15 @@ impl Regex {
         self.is_worth_trying(evaluation) && (self.regex.is_match(fields.title) || self.regex.is_match(fields.text))
     }
 
-    pub(super) fn places(&self, evaluation: &Evaluation<'_>) -> Vec<Place> {
+    /// Where it finds something, in bytes of title and text.
+    pub(super) fn origins(&self, evaluation: &Evaluation<'_>) -> Vec<Origin> {
         if !self.is_worth_trying(evaluation) {
             return Vec::new();
         }
-        let fields = &evaluation.searched.fields;
-        let places = |field| {
-            let found = self.regex.find_iter(fields.get(field));
-            found.filter_map(move |found| in_characters(*fields, (field, found.range())))
+        let found = |field| {
+            let text = evaluation.searched.fields.get(field);
+            self.regex.find_iter(text).map(move |found| (field, found.range()))
         };
-        places(Field::Title).chain(places(Field::Text)).collect()
+        found(Field::Title).chain(found(Field::Text)).collect()
     }
 }

@@ -16,6 +16,9 @@ const APART: usize = 1 << 30;
 /// The first and the last of words that stand next to each other; words are numbered through.
 pub(super) type Stretch = (usize, usize);
 
+/// Bytes of a part of the message as it was written.
+pub(super) type Origin = (Field, Range<usize>);
+
 /// A message in all its forms.
 pub(super) struct Searched<'a> {
     pub(super) fields: Fields<'a>,
@@ -147,42 +150,48 @@ impl<'a> Searched<'a> {
     }
 
     /// Where these words are in the message.
-    pub(super) fn place_of(&self, (first, last): Stretch) -> Option<Place> {
+    pub(super) fn origin_of(&self, (first, last): Stretch) -> Option<Origin> {
         let (first, last) = (self.words.range(first % APART)?, self.words.range(last % APART)?);
-        self.origin(first.start..last.end)
+        self.normal.words.origin(first.start..last.end)
     }
 
     /// Where a hit is in the message.
-    pub(super) fn place(&self, hit: &Hit) -> Option<Place> {
+    pub(super) fn origin(&self, hit: &Hit) -> Option<Origin> {
         let Hit { part, range, .. } = hit;
         match part {
-            Part::Words => self.origin(range.clone()),
+            Part::Words => self.normal.words.origin(range.clone()),
             Part::Drawn | Part::Plain | Part::PlainDrawn => {
                 let form = self.form(*part)?;
                 let (first, last) = form.numbers(range)?;
                 let (whole, found) = (self.words.range(last)?, form.range(last)?);
                 // A Korean word may go on after what was found of it.
                 let end = if range.end < found.end { whole.start + (range.end - found.start) } else { whole.end };
-                self.origin(self.words.range(first)?.start..end)
+                self.normal.words.origin(self.words.range(first)?.start..end)
             }
-            Part::Names => in_characters(self.fields, self.normal.names.origin(range.clone())?),
-            Part::Addresses => in_characters(self.fields, self.normal.addresses.origin(range.clone())?),
-            Part::Title => in_characters(self.fields, (Field::Title, range.clone())),
-            Part::Text => in_characters(self.fields, (Field::Text, range.clone())),
+            Part::Names => self.normal.names.origin(range.clone()),
+            Part::Addresses => self.normal.addresses.origin(range.clone()),
+            Part::Title => Some((Field::Title, range.clone())),
+            Part::Text => Some((Field::Text, range.clone())),
         }
     }
 
-    fn origin(&self, range: Range<usize>) -> Option<Place> {
-        in_characters(self.fields, self.normal.words.origin(range)?)
+    /// Origins as places: sorted, each once, and in characters.
+    pub(super) fn places(&self, mut origins: Vec<Origin>) -> Vec<Place> {
+        origins.sort_by_key(|(field, bytes)| (*field, bytes.start, bytes.end));
+        origins.dedup();
+        // Characters are counted on from the place before, so that many places take one pass.
+        let (mut field_before, mut byte, mut character) = (None, 0, 0);
+        let place = |(field, bytes): Origin| {
+            if field_before != Some(field) {
+                (field_before, byte, character) = (Some(field), 0, 0);
+            }
+            let text = self.fields.get(field);
+            character += text.get(byte..bytes.start)?.chars().count();
+            byte = bytes.start;
+            Some(Place { field, span: character..character + text.get(bytes)?.chars().count() })
+        };
+        origins.into_iter().filter_map(place).collect()
     }
-}
-
-/// Bytes of a field as characters.
-pub(super) fn in_characters(fields: Fields<'_>, (field, bytes): (Field, Range<usize>)) -> Option<Place> {
-    let text = fields.get(field);
-    let start = text.get(..bytes.start)?.chars().count();
-    let length = text.get(bytes)?.chars().count();
-    Some(Place { field, span: start..start + length })
 }
 
 /// Whether a word can go on with this character, in a script that separates words.

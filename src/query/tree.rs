@@ -87,21 +87,19 @@ impl Leaf {
     pub(super) fn places(&self, evaluation: &Evaluation<'_>, stretches: Option<&[Stretch]>) -> Vec<Place> {
         let searched = evaluation.searched;
         let is_wanted = |stretch| stretches.is_none_or(|wanted| wanted.binary_search(&stretch).is_ok());
-        let mut places: Vec<Place> = match &self.test {
+        let origins = match &self.test {
             Test::Found(term) => {
                 let is_wanted = |hit: &&Hit| stretches.is_none() || searched.stretch(hit).is_some_and(is_wanted);
-                evaluation.hits_of(*term).filter(is_wanted).filter_map(|hit| searched.place(hit)).collect()
+                evaluation.hits_of(*term).filter(is_wanted).filter_map(|hit| searched.origin(hit)).collect()
             }
             Test::Within(within) => {
                 let windows = within.windows(evaluation).into_iter();
-                windows.filter(|window| is_wanted(*window)).filter_map(|window| searched.place_of(window)).collect()
+                windows.filter(|window| is_wanted(*window)).filter_map(|window| searched.origin_of(window)).collect()
             }
-            Test::Regex(regex) => regex.places(evaluation),
+            Test::Regex(regex) => regex.origins(evaluation),
             Test::Condition(_) => Vec::new(),
         };
-        places.sort_by_key(|place| (place.field, place.span.start, place.span.end));
-        places.dedup();
-        places
+        searched.places(origins)
     }
 }
 

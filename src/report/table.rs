@@ -119,16 +119,18 @@ impl Table {
     }
 }
 
-/// Text from outside, made fit for one line of a terminal: no control characters (they could move the cursor or
-/// change what is shown), no line breaks, right-to-left text isolated so that it leaves its neighbours in place,
-/// and no more than `width` columns.
+/// Text from outside without what could steer a terminal: no control characters (they could move the cursor or change
+/// what is shown), no line breaks.
+pub fn clean(text: &str) -> String {
+    let visible = text.chars().map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c });
+    visible.filter(|c| !is_direction_control(*c)).collect()
+}
+
+/// Text from outside, made fit for one line of a terminal: [`clean`], right-to-left text isolated so that it leaves its
+/// neighbours in place, and no more than `width` columns.
 pub fn line(text: &str, width: usize) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c })
-        .filter(|c| !is_direction_control(*c))
-        .collect();
-    let words = clean.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let words = clean(text);
+    let words = words.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     let cut = shorten(&words, width);
     if cut.chars().any(is_right_to_left) {
         // First strong isolate ... pop directional isolate.

@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod mentions;
 mod opinions;
+mod queries;
 mod refusals;
 mod roles;
 mod server;

@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hearken::analyst::{Catalogue, Entries};
 use hearken::api::{Api, Limits, Role, Token};
 use hearken::eventlog::memory::MemoryLog;
 use hearken::metrics::Metrics;
+use hearken::query::BrandQuery;
 use hearken::store::Store;
 use hearken::store::rows::MentionRow;
 use hearken::supervise::Supervisor;
@@ -40,8 +42,8 @@ pub async fn server_with(database: &str, limits: Limits) -> Option<Server> {
 pub fn serve(store: Store, limits: Limits) -> Server {
     let stop = CancellationToken::new();
     let board = Supervisor::new(stop.clone()).board();
-    let api =
-        Api::new(store.clone(), Arc::new(MemoryLog::new(1)), board, Metrics::default(), limits, stop.clone()).unwrap();
+    let (log, catalogue, metrics) = (Arc::new(MemoryLog::new(1)), catalogue(), Metrics::default());
+    let api = Api::new(store.clone(), log, catalogue, board, metrics, limits, stop.clone()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,6 +51,18 @@ pub fn serve(store: Store, limits: Limits) -> Server {
     // Chooses how TLS is done, without which no client can be built.
     drop(hearken_connectors::http::Client::new(hearken_connectors::http::Settings::default()).unwrap());
     Server { store, address, client: Client::new(), _stop: stop.clone().drop_guard(), stop }
+}
+
+/// Two brands and a source, as a configuration would name them.
+fn catalogue() -> Catalogue {
+    let query = |brand: &str, query: &str| BrandQuery { brand: brand.to_owned(), query: query.to_owned() };
+    let catalogue = Catalogue::default();
+    catalogue.set(Entries {
+        brands: vec![query("acme", "acme NOT publishing"), query("globex", "globex")],
+        channels: vec!["feed".to_owned(), "mastodon".to_owned()],
+        sources: vec!["care".to_owned()],
+    });
+    catalogue
 }
 
 impl Server {

@@ -300,7 +300,7 @@ impl Mapping {
         message.repost_of = self.reference(r, Field::RepostOf)?;
         message.conversation = self.text(r, Field::Conversation)?;
         message.engagement = self.engagement(r)?;
-        message.media = self.get(r, Field::Media, Value::is_something)?;
+        message.media = self.get(r, Field::Media, Value::presence)?;
         message.language = self.get(r, Field::Language, Value::text)?.map(Cow::into_owned);
         message.country = self.country(r)?;
         message.direction = self.named(r, Field::Direction, Direction::ALL, Direction::as_str)?.unwrap_or_default();

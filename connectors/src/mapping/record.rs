@@ -87,7 +87,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether there is something: a yes, a number above 0, a list that is not empty, or a text that is no no.
-    pub(super) fn is_something(self) -> Result<bool, Unfit> {
+    pub(super) fn presence(self) -> Result<bool, Unfit> {
         Ok(match self {
             Self::Absent => false,
             Self::Bool(flag) => flag,
@@ -166,14 +166,14 @@ mod tests {
         let list = |values: &[Value<'static>]| Value::List(values.to_vec());
         let something = [Value::Bool(true), Value::Int(2), text("yes"), text("https://a.example/1.png"), text("2")];
         for value in something.into_iter().chain([list(&[text("a")]), list(&[Value::Object])]) {
-            assert_eq!(value.clone().is_something(), Ok(true), "{value:?}");
+            assert_eq!(value.clone().presence(), Ok(true), "{value:?}");
         }
         let nothing =
             [Value::Absent, Value::Bool(false), Value::Int(0), text("False"), text(" "), text("0"), text("NaN")];
         for value in nothing.into_iter().chain([list(&[])]) {
-            assert_eq!(value.clone().is_something(), Ok(false), "{value:?}");
+            assert_eq!(value.clone().presence(), Ok(false), "{value:?}");
         }
-        assert!(Value::Object.is_something().is_err());
+        assert!(Value::Object.presence().is_err());
     }
 
     #[test]
