@@ -154,10 +154,11 @@ fn near(words: Words) -> impl Strategy<Value = Expr> {
             Expr::Near(Near { left: Box::new(left), right: Box::new(right), distance, ordered })
         })
     };
-    let side = placed(words).prop_map(expr).prop_recursive(2, 6, 3, move |inner| {
+    let clause = placed(words).prop_map(expr);
+    let side = clause.clone().prop_recursive(2, 6, 3, move |inner| {
         prop_oneof![vec(inner.clone(), 2..4).prop_map(Expr::Or), near(inner.boxed())]
     });
-    near(side.boxed())
+    prop_oneof![3 => near(clause.boxed()), 1 => near(side.boxed())]
 }
 
 /// What has a place among the words.
