@@ -66,9 +66,8 @@ impl Automaton {
         }
     }
 
-    /// What has to hold where a needle was found, and its number.
-    pub(super) fn check(&self, meaning: &Meaning) -> (usize, &Check) {
-        let check = meaning.check.and_then(|index| Some((index, self.checks.get(index)?)));
-        check.unwrap_or((0, &Check::Nothing))
+    /// What has to hold where a needle was found.
+    pub(super) fn check(&self, meaning: &Meaning) -> &Check {
+        meaning.check.and_then(|check| self.checks.get(check)).unwrap_or(&Check::Nothing)
     }
 }

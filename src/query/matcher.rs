@@ -205,14 +205,14 @@ impl Matcher {
             automaton.each_find(part, text, |meaning, range| {
                 if searched.is_in(meaning.scope, part, range.start) {
                     found(meaning, &mut || match automaton.check(meaning) {
-                        (_, Check::Nothing) => Some(range.clone()),
-                        (index, check @ Check::Wildcard(_)) => {
+                        Check::Nothing => Some(range.clone()),
+                        check @ Check::Wildcard(_) => {
                             let word = searched.word(part, &range)?;
                             tried
-                                .is_first(index, (message, part, word.start))
+                                .is_first(meaning.term, (message, part, word.start))
                                 .then(|| searched.checked(check, part, word))?
                         }
-                        (_, check) => searched.checked(check, part, range.clone()),
+                        check => searched.checked(check, part, range.clone()),
                     });
                 }
             });
@@ -232,15 +232,15 @@ impl Matcher {
 /// Which word a wildcard was compared with last, so that a word with many finds in it is compared once.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
-    by_check: Vec<Option<(u64, Part, usize)>>,
+    by_term: Vec<Option<(u64, Part, usize)>>,
 }
 
 impl Tried {
-    fn is_first(&mut self, check: usize, word: (u64, Part, usize)) -> bool {
-        if self.by_check.len() <= check {
-            self.by_check.resize(check + 1, None);
+    fn is_first(&mut self, term: usize, word: (u64, Part, usize)) -> bool {
+        if self.by_term.len() <= term {
+            self.by_term.resize(term + 1, None);
         }
-        let last = self.by_check.get_mut(check).and_then(|last| last.replace(word));
+        let last = self.by_term.get_mut(term).and_then(|last| last.replace(word));
         last != Some(word)
     }
 }

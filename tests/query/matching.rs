@@ -183,6 +183,19 @@ fn words_within_a_distance_each_have_their_own_place() {
     }
 }
 
+/// The same wildcard asked of other words is another clause.
+#[test]
+fn one_word_may_be_tried_by_several_wildcards() {
+    let matcher = matcher(&["a?me", "title:a?me", "fold:a?me", "title:fold:a?me"]);
+    let brands = |title: &str, text: &str| -> Vec<usize> {
+        let fields = Fields { title, text, ..Fields::default() };
+        matcher.matches(fields, &mut Scratch::default()).iter().map(|found| found.brand).collect()
+    };
+    assert_eq!(brands("acme", "acme"), [0, 1, 2, 3]);
+    assert_eq!(brands("", "acme"), [0, 2]);
+    assert_eq!(brands("ácme", ""), [2, 3]);
+}
+
 #[test]
 fn memory_is_told_and_bounded() {
     let queries = |count: usize, length: usize| -> Vec<BrandQuery> {
