@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::mention::Brand;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Pipeline, Rules};
 use crate::query::{Matcher, QueryError};
+use crate::rescore::{self, History, Rescores};
 use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -73,6 +75,12 @@ pub enum AppError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no log to read.
+    #[error(
+        "nothing has been heard yet: there is no event log in {0} (`data_dir`); `hearken run` listens, and \
+         `hearken replay FILE` brings messages into it"
+    )]
+    NoHistory(PathBuf),
     /// The web address cannot be opened.
     #[error("cannot listen on {0}: {1}; set `serve.listen` to another address")]
     Serve(SocketAddr, std::io::Error),
@@ -203,6 +211,11 @@ pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     }
 }
 
+/// Whether others can read the topic `hearken.mentions`.
+fn publishes(config: &Config) -> bool {
+    matches!(config.log.kind, LogKind::Kafka(_))
+}
+
 fn rules(config: &Config) -> Result<Rules, AppError> {
     let (brands, matcher) = compile(config)?;
     Ok(Rules { brands, matcher, scorer: scorer(config)? })
@@ -241,6 +254,7 @@ pub struct App {
     hooks: Hooks,
     metrics: Metrics,
     pipeline: Option<Arc<Pipeline>>,
+    rescores: Option<Rescores>,
     listening: BTreeMap<String, Listening>,
     supervisor: Supervisor,
     stop: CancellationToken,
@@ -251,7 +265,7 @@ impl App {
     /// Starts the daemon and returns when every task is under way. The tasks end when `stop` is
     /// cancelled; [`App::drain`] waits for that.
     pub async fn start(config: Config, roles: Roles, stop: CancellationToken) -> Result<Self, AppError> {
-        let rules = rules(&config)?;
+        let rules = Arc::new(rules(&config)?);
         let http = http::Client::new(http::Settings::default())?;
         let hooks = Hooks::default();
         config.check_sources(|source| connector(source, &http, &hooks, None).map(drop))?;
@@ -272,16 +286,17 @@ impl App {
             hooks,
             metrics: Metrics::default(),
             pipeline: None,
+            rescores: None,
             listening: BTreeMap::new(),
             supervisor,
             stop,
             open_store,
         };
         if let Some(store) = store.clone().filter(|_| roles.score) {
-            app.score(store, rules);
+            app.score(store, rules.clone());
         }
         if let Some(store) = store.filter(|_| roles.serve) {
-            app.serve(store)?;
+            app.serve(store, rules)?;
         }
         if roles.listen {
             let sources = app.config.sources.clone();
@@ -301,7 +316,7 @@ impl App {
         if let Some(key) = self.config.needs_restart(&config) {
             return Err(AppError::NeedsRestart(key));
         }
-        let rules = rules(&config)?;
+        let rules = Arc::new(rules(&config)?);
         config.check_sources(|source| connector(source, &self.http, &self.hooks, None).map(drop))?;
         if self.roles.listen {
             self.take_posts(&config.sources)?;
@@ -313,7 +328,10 @@ impl App {
         }
         // Before the new sources speak: what they say first is matched by the new rules.
         if let Some(pipeline) = &self.pipeline {
-            pipeline.set_rules(rules);
+            pipeline.set_rules(rules.clone());
+        }
+        if let Some(rescores) = &self.rescores {
+            rescores.set_rules(rules, config.queries());
         }
         if self.roles.listen {
             for source in &config.sources {
@@ -326,12 +344,12 @@ impl App {
         Ok(())
     }
 
-    fn score(&mut self, store: Store, rules: Rules) {
+    fn score(&mut self, store: Store, rules: Arc<Rules>) {
         let pipeline = Arc::new(Pipeline {
             log: self.log.clone(),
             store: store.clone(),
-            rules: RwLock::new(Arc::new(rules)),
-            publish: matches!(self.config.log.kind, LogKind::Kafka(_)),
+            rules: RwLock::new(rules),
+            publish: publishes(&self.config),
             metrics: self.metrics.clone(),
         });
         self.pipeline = Some(pipeline.clone());
@@ -362,9 +380,14 @@ impl App {
         });
     }
 
-    fn serve(&mut self, store: Store) -> Result<(), AppError> {
+    fn serve(&mut self, store: Store, rules: Arc<Rules>) -> Result<(), AppError> {
         let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
-        let api = Api::new(store, log, board, metrics, api::Limits::default(), self.stop.clone());
+        let history = History { log: log.clone(), store: store.clone(), publish: publishes(&self.config) };
+        let rescores = Rescores::new(history, rules, self.config.queries());
+        self.rescores = Some(rescores.clone());
+        let asked = rescores.clone();
+        self.spawn_on_store("rescoring", &store, move |_, stop| rescore::run(asked.clone(), stop));
+        let api = Api::new(store, log, board, metrics, rescores, api::Limits::default(), self.stop.clone());
         let api = api.map_err(|error| AppError::Serve(self.config.serve.listen, error))?;
         self.open_address(web::router(api, self.hooks.clone())).map(drop)
     }
@@ -428,11 +451,10 @@ impl App {
         let evaluated = async {
             // The tasks that do this may have had nothing to do yet.
             store.migrate().await?;
-            stories::find(store).await?;
-            authors::refresh(store, &self.config.authors.rules).await
+            evaluate(&self.config, store).await
         };
         match evaluated.await {
-            Ok(_) => Ok(true),
+            Ok(()) => Ok(true),
             Err(error) if error.is_retryable() => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -499,6 +521,33 @@ pub async fn replay(
     };
     stop.cancel();
     app.drain().await.and(done)
+}
+
+/// Rescorings in this process, of a log that no daemon has open, with the store that they are in.
+///
+/// # Errors
+/// [`LogError::InUse`] where a daemon has the log: ask that one. [`AppError::NoHistory`] where there is no log.
+pub async fn rescores(config: &Config) -> Result<(Rescores, OpenStore), AppError> {
+    let dir = config.data_dir.join("log");
+    if matches!(config.log.kind, LogKind::Embedded) && !dir.exists() {
+        return Err(AppError::NoHistory(dir));
+    }
+    let rules = Arc::new(rules(config)?);
+    let log = open_log(config).await?;
+    let open = OpenStore::open(config).await?;
+    open.store.migrate().await?;
+    let history = History { log, store: open.store.clone(), publish: publishes(config) };
+    Ok((Rescores::new(history, rules, config.queries()), open))
+}
+
+/// Brings stories and the scores of authors in line with what is stored, as the tasks of the daemon do.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub async fn evaluate(config: &Config, store: &Store) -> Result<(), StoreError> {
+    stories::find(store).await?;
+    authors::refresh(store, &config.authors.rules).await?;
+    Ok(())
 }
 
 /// Stops a source; what it had in hand and did not store in time is heard again, because its cursor is not stored either.

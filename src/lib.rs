@@ -10,7 +10,7 @@
 //!    listening to,
 //! 5. [`views`] answer the questions of the five M's from the store, for [`api`] and [`report`]; [`web`] serves both.
 //!
-//! [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
+//! [`rescore`] brings stored history in line with a changed query or model. [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
 
 pub mod api;
 pub mod app;
@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod report;
+pub mod rescore;
 pub mod score;
 pub mod store;
 pub mod stories;

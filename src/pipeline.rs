@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::eventlog::{Delivered, EventLog, Offsets, Record, Topic};
 use crate::ledger::DeadLetter;
-use crate::mention::{Brands, Scored};
+use crate::mention::{self, Brands, Scored};
 use crate::metrics::Metrics;
 use crate::query::{Matcher, Scratch};
 use crate::score::Scorer;
@@ -209,7 +209,7 @@ impl Rules {
                 Ok(message) => {
                     let matches =
                         if message.deleted { Vec::new() } else { self.matcher.matches(&message, &mut scratch) };
-                    if matches.is_empty() && message.version == 0 && !message.deleted {
+                    if matches.is_empty() && !mention::is_revised(&message) {
                         continue;
                     }
                     let score = self.scorer.score(&message);
@@ -228,8 +228,8 @@ impl Pipeline {
     }
 
     /// The next chunk is matched and scored by these.
-    pub fn set_rules(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    pub fn set_rules(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// Inserts until the store acknowledges; while it is away, the pipeline waits here.

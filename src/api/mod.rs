@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::eventlog::EventLog;
 use crate::metrics::Metrics;
+use crate::rescore::Rescores;
 use crate::store::Store;
 use crate::supervise::Board;
 
@@ -40,6 +41,7 @@ mod params;
 mod problem;
 mod query;
 mod rate;
+mod rescores;
 mod token;
 mod tokens;
 
@@ -118,6 +120,7 @@ pub struct Parts {
     log: Arc<dyn EventLog>,
     board: Board,
     metrics: Metrics,
+    rescores: Rescores,
     tokens: Tokens,
     rate: RateLimit,
     limits: Limits,
@@ -143,6 +146,7 @@ impl Api {
         log: Arc<dyn EventLog>,
         board: Board,
         metrics: Metrics,
+        rescores: Rescores,
         limits: Limits,
         stop: CancellationToken,
     ) -> Result<Self, std::io::Error> {
@@ -152,6 +156,7 @@ impl Api {
             log,
             board,
             metrics,
+            rescores,
             tokens,
             rate: RateLimit::new(limits.requests_per_second, limits.burst),
             in_work: Semaphore::new(limits.in_work),

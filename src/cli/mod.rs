@@ -4,13 +4,16 @@ mod author;
 mod check;
 mod clickhouse;
 mod config;
+mod daemon;
 mod demo;
 mod eval;
 mod exit;
 mod output;
 mod parse;
+mod query;
 mod replay;
 mod report;
+mod rescore;
 mod run;
 mod score;
 mod sql;
@@ -69,6 +72,11 @@ enum Command {
     Eval(eval::Eval),
     /// Score the whole log again, or bring messages (JSON lines) into it.
     Replay(replay::Replay),
+    /// Bring stored mentions in line with a changed query or model; shows what would change, and writes with `--apply`.
+    Rescore(rescore::Rescore),
+    /// Try out queries.
+    #[command(subcommand)]
+    Query(query::Query),
     /// Print the views: volume, sentiment, share of voice, authors, terms, sources.
     Report(report::Report),
     /// Show an author: influence term by term, and what they are to the brands.
@@ -136,6 +144,8 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Train(train) => train.run(&session).await,
         Command::Eval(eval) => eval.run(&session),
         Command::Replay(replay) => replay.run(&session).await,
+        Command::Rescore(rescore) => rescore.run(&session).await,
+        Command::Query(query) => query.run(&session).await,
         Command::Report(report) => report.run(&session).await,
         Command::Author(author) => author.run(&session).await,
         Command::Sql(sql) => sql.run(&session).await,

@@ -14,6 +14,7 @@ mod live;
 mod mentions;
 mod opinions;
 mod refusals;
+mod rescores;
 mod roles;
 mod server;
 mod tokens;

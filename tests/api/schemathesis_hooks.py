@@ -5,7 +5,10 @@ import schemathesis
 
 @schemathesis.hook
 def filter_case(context, case):
-    """A cursor is one that the API gave; a window ends after it begins."""
+    """A cursor is one that the API gave; a window ends after it begins; what is rescored says nothing but a brand."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if "query" in body or "since" in body:
+        return False
     query = case.query or {}
     if not isinstance(query, dict):
         return True

@@ -6,7 +6,12 @@ use std::sync::Arc;
 
 use hearken::api::{Api, Limits, Role, Token};
 use hearken::eventlog::memory::MemoryLog;
+use hearken::mention::Brand;
 use hearken::metrics::Metrics;
+use hearken::pipeline::Rules;
+use hearken::query::{BrandQuery, Matcher};
+use hearken::rescore::{History, Rescores};
+use hearken::score::Scorer;
 use hearken::store::Store;
 use hearken::store::rows::MentionRow;
 use hearken::supervise::Supervisor;
@@ -40,8 +45,10 @@ pub async fn server_with(database: &str, limits: Limits) -> Option<Server> {
 pub fn serve(store: Store, limits: Limits) -> Server {
     let stop = CancellationToken::new();
     let board = Supervisor::new(stop.clone()).board();
-    let api =
-        Api::new(store.clone(), Arc::new(MemoryLog::new(1)), board, Metrics::default(), limits, stop.clone()).unwrap();
+    let log = Arc::new(MemoryLog::new(1));
+    let rescores = rescores(log.clone(), store.clone());
+    tokio::spawn(hearken::rescore::run(rescores.clone(), stop.clone()));
+    let api = Api::new(store.clone(), log, board, Metrics::default(), rescores, limits, stop.clone()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,6 +56,17 @@ pub fn serve(store: Store, limits: Limits) -> Server {
     // Chooses how TLS is done, without which no client can be built.
     drop(hearken_connectors::http::Client::new(hearken_connectors::http::Settings::default()).unwrap());
     Server { store, address, client: Client::new(), _stop: stop.clone().drop_guard(), stop }
+}
+
+/// Rescorings of the brand Acme.
+fn rescores(log: Arc<MemoryLog>, store: Store) -> Rescores {
+    let query = BrandQuery { brand: "Acme".to_owned(), query: "acme".to_owned() };
+    let rules = Rules {
+        brands: vec![Brand { name: "Acme".to_owned(), accounts: Vec::new() }],
+        matcher: Matcher::compile(std::slice::from_ref(&query)).unwrap(),
+        scorer: Scorer::built_in().unwrap(),
+    };
+    Rescores::new(History { log, store, publish: false }, Arc::new(rules), vec![query])
 }
 
 impl Server {
