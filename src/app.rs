@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::mention::Brand;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Pipeline, Rules};
 use crate::query::{Matcher, QueryError};
+use crate::rescore::{self, History, Rescores};
 use crate::score::{ModelError, Scorer};
 use crate::store::child::{ChildError, ClickHouseChild};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -74,6 +76,12 @@ pub enum AppError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no log to read.
+    #[error(
+        "nothing has been heard yet: there is no event log in {0} (`data_dir`); `hearken run` listens, and \
+         `hearken replay FILE` brings messages into it"
+    )]
+    NoHistory(PathBuf),
     /// The web address cannot be opened.
     #[error("cannot listen on {0}: {1}; set `serve.listen` to another address")]
     Serve(SocketAddr, std::io::Error),
@@ -210,13 +218,18 @@ pub fn scorer(config: &Config) -> Result<Scorer, ModelError> {
     }
 }
 
+/// Whether others can read the topic `hearken.mentions`.
+fn publishes(config: &Config) -> bool {
+    matches!(config.log.kind, LogKind::Kafka(_))
+}
+
 /// What messages are matched and scored by. Thousands of queries take a moment to compile, so this is done off the
 /// async threads: what is listened to meanwhile goes on with the rules before.
-async fn rules(config: &Config) -> Result<Rules, AppError> {
+async fn rules(config: &Config) -> Result<Arc<Rules>, AppError> {
     let config = config.clone();
     let compiled = tokio::task::spawn_blocking(move || {
         let (brands, matcher) = compile(&config)?;
-        Ok(Rules { brands, matcher, scorer: scorer(&config)? })
+        Ok(Arc::new(Rules { brands, matcher, scorer: scorer(&config)? }))
     });
     compiled.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
@@ -255,6 +268,7 @@ pub struct App {
     catalogue: Catalogue,
     metrics: Metrics,
     pipeline: Option<Arc<Pipeline>>,
+    rescores: Option<Rescores>,
     listening: BTreeMap<String, Listening>,
     supervisor: Supervisor,
     stop: CancellationToken,
@@ -289,16 +303,17 @@ impl App {
             catalogue,
             metrics: Metrics::default(),
             pipeline: None,
+            rescores: None,
             listening: BTreeMap::new(),
             supervisor,
             stop,
             open_store,
         };
         if let Some(store) = store.clone().filter(|_| roles.score) {
-            app.score(store, rules);
+            app.score(store, rules.clone());
         }
         if let Some(store) = store.filter(|_| roles.serve) {
-            app.serve(store)?;
+            app.serve(store, rules)?;
         }
         if roles.listen {
             let sources = app.config.sources.clone();
@@ -330,7 +345,10 @@ impl App {
         }
         // Before the new sources speak: what they say first is matched by the new rules.
         if let Some(pipeline) = &self.pipeline {
-            pipeline.set_rules(rules);
+            pipeline.set_rules(rules.clone());
+        }
+        if let Some(rescores) = &self.rescores {
+            rescores.set_rules(rules, config.queries());
         }
         if self.roles.listen {
             for source in &config.sources {
@@ -344,13 +362,13 @@ impl App {
         Ok(())
     }
 
-    fn score(&mut self, store: Store, rules: Rules) {
+    fn score(&mut self, store: Store, rules: Arc<Rules>) {
         self.metrics.queries(rules.brands.len(), rules.matcher.bytes());
         let pipeline = Arc::new(Pipeline {
             log: self.log.clone(),
             store: store.clone(),
-            rules: RwLock::new(Arc::new(rules)),
-            publish: matches!(self.config.log.kind, LogKind::Kafka(_)),
+            rules: RwLock::new(rules),
+            publish: publishes(&self.config),
             metrics: self.metrics.clone(),
         });
         self.pipeline = Some(pipeline.clone());
@@ -381,10 +399,15 @@ impl App {
         });
     }
 
-    fn serve(&mut self, store: Store) -> Result<(), AppError> {
+    fn serve(&mut self, store: Store, rules: Arc<Rules>) -> Result<(), AppError> {
         let (log, board, metrics) = (self.log.clone(), self.board.clone(), self.metrics.clone());
-        let (catalogue, limits) = (self.catalogue.clone(), api::Limits::default());
-        let api = Api::new(store, log, catalogue, board, metrics, limits, self.stop.clone());
+        let history = History { log: log.clone(), store: store.clone(), publish: publishes(&self.config) };
+        let rescores = Rescores::new(history, rules, self.config.queries());
+        self.rescores = Some(rescores.clone());
+        let asked = rescores.clone();
+        self.spawn_on_store("rescoring", &store, move |_, stop| rescore::run(asked.clone(), stop));
+        let daemon = api::Daemon { log, board, metrics, catalogue: self.catalogue.clone(), rescores };
+        let api = Api::new(store, daemon, api::Limits::default(), self.stop.clone());
         let api = api.map_err(|error| AppError::Serve(self.config.serve.listen, error))?;
         self.open_address(web::router(api, self.hooks.clone())).map(drop)
     }
@@ -448,11 +471,10 @@ impl App {
         let evaluated = async {
             // The tasks that do this may have had nothing to do yet.
             store.migrate().await?;
-            stories::find(store).await?;
-            authors::refresh(store, &self.config.authors.rules).await
+            evaluate(&self.config, store).await
         };
         match evaluated.await {
-            Ok(_) => Ok(true),
+            Ok(()) => Ok(true),
             Err(error) if error.is_retryable() => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -519,6 +541,33 @@ pub async fn replay(
     };
     stop.cancel();
     app.drain().await.and(done)
+}
+
+/// Rescorings in this process, of a log that no daemon has open, with the store that they are in.
+///
+/// # Errors
+/// [`LogError::InUse`] where a daemon has the log: ask that one. [`AppError::NoHistory`] where there is no log.
+pub async fn rescores(config: &Config) -> Result<(Rescores, OpenStore), AppError> {
+    let dir = config.data_dir.join("log");
+    if matches!(config.log.kind, LogKind::Embedded) && !dir.exists() {
+        return Err(AppError::NoHistory(dir));
+    }
+    let rules = rules(config).await?;
+    let log = open_log(config).await?;
+    let open = OpenStore::open(config).await?;
+    open.store.migrate().await?;
+    let history = History { log, store: open.store.clone(), publish: publishes(config) };
+    Ok((Rescores::new(history, rules, config.queries()), open))
+}
+
+/// Brings stories and the scores of authors in line with what is stored, as the tasks of the daemon do.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub async fn evaluate(config: &Config, store: &Store) -> Result<(), StoreError> {
+    stories::find(store).await?;
+    authors::refresh(store, &config.authors.rules).await?;
+    Ok(())
 }
 
 /// Stops a source; what it had in hand and did not store in time is heard again, because its cursor is not stored either.

@@ -11,7 +11,7 @@
 //! 5. [`views`] answer the questions of the five M's from the store, for [`api`] and [`report`]; [`web`] serves both.
 //! 6. [`analyst`] tries a brand's query on given texts, for the command line and [`api`].
 //!
-//! [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
+//! [`rescore`] brings stored history in line with a changed query or model. [`metrics`] count what happens. [`app`] wires these together; nothing else names concrete backends.
 
 pub mod analyst;
 pub mod api;
@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod report;
+pub mod rescore;
 pub mod score;
 pub mod store;
 pub mod stories;

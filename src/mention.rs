@@ -71,6 +71,16 @@ fn effective_version(message: &Message) -> u64 {
     if message.deleted { message.version.max(heard) } else { message.version }
 }
 
+/// The revision of what the pipeline writes of a message.
+pub fn first_revision(message: &Message) -> u128 {
+    revision(effective_version(message), message.observed_at.as_millisecond(), FIRST_PASS)
+}
+
+/// True where a message takes itself away from every brand that it does not speak of.
+pub fn is_revised(message: &Message) -> bool {
+    message.deleted || message.version > 0
+}
+
 impl Scored {
     /// The rows of this message: one for each brand that it speaks of.
     ///
@@ -81,7 +91,7 @@ impl Scored {
             let brand = brands.get(matched.brand)?;
             Some(self.row(brand, &matched.clauses, self.message.deleted, scorer))
         });
-        let revised = self.message.deleted || self.message.version > 0;
+        let revised = is_revised(&self.message);
         let others = brands.iter().enumerate().filter(move |(index, _)| revised && !self.speaks_of(*index));
         spoken_of.chain(others.map(|(_, brand)| self.row(brand, &[], true, scorer)))
     }
@@ -98,7 +108,7 @@ impl Scored {
         MentionRow {
             brand: &brand.name,
             message_id: message.id.0,
-            revision: revision(effective_version(message), observed_at, FIRST_PASS),
+            revision: first_revision(message),
             deleted,
             channel: &message.channel,
             source: &message.source,
@@ -139,6 +149,7 @@ impl Scored {
             sentiment_score: score.sentiment.score,
             sentiment_confidence: score.sentiment.confidence,
             sentiment_model: scorer.model_name(),
+            first: None,
             intents: score.intents.iter().map(|intent| intent.as_str()).collect(),
             intent_version: intent::VERSION,
             fingerprint: score.fingerprint.as_ref().map_or(&[], |fingerprint| &fingerprint.0),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::eventlog::{Delivered, EventLog, Offsets, Record, Topic};
 use crate::ledger::DeadLetter;
-use crate::mention::{Brands, Scored};
+use crate::mention::{self, Brands, Scored};
 use crate::metrics::Metrics;
 use crate::query::{Fields, Match, Matcher, Scratch};
 use crate::score::Scorer;
@@ -197,13 +197,13 @@ async fn insert(pipeline: Arc<Pipeline>, gathered: Gathered) -> Result<Offsets, 
     Ok(gathered.offsets)
 }
 
-impl Rules {
-    /// The brands that a message speaks of.
-    pub fn matches(&self, message: &Message, scratch: &mut Scratch) -> Vec<Match> {
-        let language = if self.matcher.asks_language() { self.scorer.language(message) } else { "" };
-        self.matcher.matches(Fields { language, ..Fields::from(message) }, scratch)
-    }
+/// The brands that a message speaks of. Its language is told first, where a query asks for it.
+pub fn matches(matcher: &Matcher, scorer: &Scorer, message: &Message, scratch: &mut Scratch) -> Vec<Match> {
+    let language = if matcher.asks_language() { scorer.language(message) } else { "" };
+    matcher.matches(Fields { language, ..Fields::from(message) }, scratch)
+}
 
+impl Rules {
     /// Pure: records in, scored messages and dead letters out.
     fn score(&self, records: &[Delivered]) -> (Vec<Scored>, Vec<DeadLetter>) {
         let now = Timestamp::now();
@@ -213,8 +213,12 @@ impl Rules {
         for record in records {
             match serde_json::from_slice::<Message>(&record.value) {
                 Ok(message) => {
-                    let matches = if message.deleted { Vec::new() } else { self.matches(&message, &mut scratch) };
-                    if matches.is_empty() && message.version == 0 && !message.deleted {
+                    let matches = if message.deleted {
+                        Vec::new()
+                    } else {
+                        matches(&self.matcher, &self.scorer, &message, &mut scratch)
+                    };
+                    if matches.is_empty() && !mention::is_revised(&message) {
                         continue;
                     }
                     let score = self.scorer.score(&message);
@@ -233,9 +237,9 @@ impl Pipeline {
     }
 
     /// The next chunk is matched and scored by these.
-    pub fn set_rules(&self, rules: Rules) {
+    pub fn set_rules(&self, rules: Arc<Rules>) {
         self.metrics.queries(rules.brands.len(), rules.matcher.bytes());
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// Inserts until the store acknowledges; while it is away, the pipeline waits here.

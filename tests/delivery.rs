@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearken::eventlog::memory::MemoryLog;
-use hearken::eventlog::{EventLog, LogError, Record, Subscription, Topic};
+use hearken::eventlog::{EventLog, LogError, Offsets, Reader, Record, Subscription, Topic};
 use hearken::ingest::{self, Source};
 use hearken::mention::Brand;
 use hearken::metrics::Metrics;
@@ -70,6 +70,10 @@ impl EventLog for Flaky {
 
     async fn rewind(&self, group: &str, topics: &[Topic]) -> Result<(), LogError> {
         self.log.rewind(group, topics).await
+    }
+
+    async fn read(&self, topics: &[Topic], after: &Offsets) -> Result<Box<dyn Reader>, LogError> {
+        self.log.read(topics, after).await
     }
 }
 

@@ -17,7 +17,7 @@ use hearken::eventlog::embedded::{EmbeddedLog, EmbeddedOptions};
 use hearken::eventlog::kafka::{KafkaLog, KafkaOptions};
 use hearken::eventlog::memory::MemoryLog;
 use hearken::eventlog::{
-    Delivered, EventLog, LogError, MAX_KEY_BYTES, MAX_RECORD_BYTES, Offsets, Record, Subscription, Topic,
+    Delivered, EventLog, LogError, MAX_KEY_BYTES, MAX_RECORD_BYTES, Offsets, Reader, Record, Subscription, Topic,
 };
 use tempfile::TempDir;
 
@@ -145,6 +145,59 @@ async fn delivers_what_was_appended() {
             assert_eq!(*partition_of.entry(record.key.clone()).or_insert(record.partition), record.partition);
         }
         assert!(partition_of.values().collect::<BTreeSet<_>>().len() > 1, "keys spread over partitions");
+    })
+    .await;
+}
+
+/// Everything that a reader has still to read.
+async fn read_all(reader: &mut dyn Reader) -> Vec<Delivered> {
+    let mut read = Vec::new();
+    loop {
+        let records = reader.next(64).await.unwrap();
+        assert!(records.len() <= 64);
+        if records.is_empty() {
+            return read;
+        }
+        read.extend(records);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_reads_what_is_there_and_moves_nobody() {
+    for_each_log(async |place| {
+        let log = place.open().await;
+        log.append(Topic::Messages, numbered(0..500)).await.unwrap();
+        log.append(Topic::Backfill, numbered(500..700)).await.unwrap();
+        let mut member = log.subscribe("readers", MESSAGES).await.unwrap();
+        let first = take(&mut *member, 100).await;
+        member.commit(&Offsets::covering(&first)).await.unwrap();
+
+        let topics = [Topic::Messages, Topic::Backfill];
+        let mut reader = log.read(&topics, &Offsets::default()).await.unwrap();
+        assert_eq!(reader.left(), 700);
+        log.append(Topic::Messages, numbered(700..800)).await.unwrap();
+        let read = read_all(&mut *reader).await;
+        assert_eq!((read.len(), numbers(&read), reader.left()), (700, up_to(700), 0));
+        assert!(read.windows(2).all(|pair| pair[0].topic <= pair[1].topic), "topic by topic");
+        let mut last = BTreeMap::new();
+        for record in &read {
+            let before = last.insert((record.topic, record.key.clone()), number(record));
+            assert!(before.is_none_or(|before| before < number(record)), "order per key");
+        }
+        assert_eq!(reader.end(), Offsets::covering(&read));
+
+        // What comes later is read from there, and the group is where it was.
+        let mut later = log.read(&topics, &reader.end()).await.unwrap();
+        assert_eq!(numbers(&read_all(&mut *later).await), &up_to(800) - &up_to(700));
+        assert_eq!(log.lag("readers", MESSAGES).await.unwrap(), 500);
+        assert_eq!(reader.lag("readers").await.unwrap(), 600);
+        let rest = take(&mut *member, 500).await;
+        member.commit(&Offsets::covering(&rest)).await.unwrap();
+        assert_eq!(reader.lag("readers").await.unwrap(), 200);
+        assert_eq!(later.lag("readers").await.unwrap(), 200);
+
+        let mut nothing = log.read(&[Topic::Ledger], &Offsets::default()).await.unwrap();
+        assert_eq!((nothing.next(10).await.unwrap(), nothing.end()), (Vec::new(), Offsets::default()));
     })
     .await;
 }
@@ -535,7 +588,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
 async fn a_second_opener_is_told_which_directory_is_taken() {
     let dir = TempDir::new().unwrap();
     let _first = EmbeddedLog::open(dir.path(), embedded_options()).unwrap();
-    let Err(LogError::Unusable(reason)) = EmbeddedLog::open(dir.path(), embedded_options()) else {
+    let Err(LogError::InUse(reason)) = EmbeddedLog::open(dir.path(), embedded_options()) else {
         panic!("the directory is taken");
     };
     assert!(reason.contains(&dir.path().display().to_string()), "{reason}");

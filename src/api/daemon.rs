@@ -90,15 +90,15 @@ pub(super) async fn status(
     _: Checked<Nothing>,
 ) -> Result<Json<Status>, Problem> {
     caller.operates()?;
-    let scorer = api.log.lag(pipeline::GROUP, &pipeline::TOPICS).await;
-    let ledger = api.log.lag(ledger::GROUP, &ledger::TOPICS).await;
+    let scorer = api.daemon.log.lag(pipeline::GROUP, &pipeline::TOPICS).await;
+    let ledger = api.daemon.log.lag(ledger::GROUP, &ledger::TOPICS).await;
     let sources = tokio::time::timeout(PATIENCE, sources(&api.store, Timestamp::now())).await;
     if let Ok(Err(cause)) = &sources {
         tracing::warn!(%cause, "the store does not say how the sources are");
     }
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        tasks: api.board.snapshot(),
+        tasks: api.daemon.board.snapshot(),
         lag: scorer.ok().zip(ledger.ok()).map(|(scorer, ledger)| scorer + ledger),
         sources: sources.ok().and_then(Result::ok),
     }))
@@ -142,11 +142,11 @@ impl Api {
         caller.operates()?;
         let mut lags = Vec::new();
         for (group, topics) in [(pipeline::GROUP, pipeline::TOPICS), (ledger::GROUP, ledger::TOPICS)] {
-            if let Ok(lag) = self.log.lag(group, &topics).await {
+            if let Ok(lag) = self.daemon.log.lag(group, &topics).await {
                 lags.push((group, lag));
             }
         }
-        Ok(self.metrics.encode(&self.board.snapshot(), &lags))
+        Ok(self.daemon.metrics.encode(&self.daemon.board.snapshot(), &lags))
     }
 }
 
@@ -191,7 +191,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Health>, Probl
 
 /// What does not answer. The cause is in the daemon's log, and not for everybody.
 async fn missing(api: &Api) -> Vec<&'static str> {
-    let log = tokio::time::timeout(PATIENCE, api.log.lag(pipeline::GROUP, &pipeline::TOPICS));
+    let log = tokio::time::timeout(PATIENCE, api.daemon.log.lag(pipeline::GROUP, &pipeline::TOPICS));
     let store = tokio::time::timeout(PATIENCE, api.store.check_schema());
     let (log, store) = tokio::join!(log, store);
     let mut missing = Vec::new();

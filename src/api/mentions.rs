@@ -325,7 +325,7 @@ fn unknown(id: Uuid) -> Problem {
 }
 
 /// The id in the path.
-pub(super) struct Id(Uuid);
+pub(super) struct Id(pub(super) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::analyst::Catalogue;
 use crate::eventlog::EventLog;
 use crate::metrics::Metrics;
+use crate::rescore::Rescores;
 use crate::store::Store;
 use crate::supervise::Board;
 
@@ -42,6 +43,7 @@ mod problem;
 mod queries;
 mod query;
 mod rate;
+mod rescores;
 mod token;
 mod tokens;
 
@@ -113,14 +115,25 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Api(Arc<Parts>);
 
+/// The running daemon, as the API shows and steers it.
+pub struct Daemon {
+    /// Its event log.
+    pub log: Arc<dyn EventLog>,
+    /// What its tasks do.
+    pub board: Board,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// What queries can be held against.
+    pub catalogue: Catalogue,
+    /// Its rescorings.
+    pub rescores: Rescores,
+}
+
 /// The parts of [`Api`].
 pub struct Parts {
     /// Where the views are.
     pub(crate) store: Store,
-    log: Arc<dyn EventLog>,
-    catalogue: Catalogue,
-    board: Board,
-    metrics: Metrics,
+    daemon: Daemon,
     tokens: Tokens,
     rate: RateLimit,
     limits: Limits,
@@ -141,22 +154,11 @@ impl std::ops::Deref for Api {
 
 impl Api {
     /// Live feeds end when `stop` is cancelled. Fails where the system gives no random numbers.
-    pub fn new(
-        store: Store,
-        log: Arc<dyn EventLog>,
-        catalogue: Catalogue,
-        board: Board,
-        metrics: Metrics,
-        limits: Limits,
-        stop: CancellationToken,
-    ) -> Result<Self, std::io::Error> {
+    pub fn new(store: Store, daemon: Daemon, limits: Limits, stop: CancellationToken) -> Result<Self, std::io::Error> {
         let tokens = Tokens::new(store.clone()).map_err(std::io::Error::other)?;
         Ok(Self(Arc::new(Parts {
             store,
-            log,
-            catalogue,
-            board,
-            metrics,
+            daemon,
             tokens,
             rate: RateLimit::new(limits.requests_per_second, limits.burst),
             in_work: Semaphore::new(limits.in_work),

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions, opinions, queries};
+use super::{Api, caller::Caller, corrections, daemon, figures, hooks, live, mentions, opinions, queries, rescores};
 
 /// What no type says.
 #[derive(OpenApi)]
@@ -96,12 +96,15 @@ pub(super) fn routes() -> (Router<Api>, Document) {
         .routes(routes!(queries::lint))
         .routes(routes!(opinions::wanted))
         .routes(routes!(opinions::give))
+        .routes(routes!(rescores::start))
+        .routes(routes!(rescores::one, rescores::cancel))
+        .routes(routes!(rescores::apply))
         .routes(routes!(daemon::status));
     let frame = OpenApiRouter::with_openapi(Frame::openapi());
     let (router, mut document) = frame.nest("/api/v1", v1).split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
             complete(operation);
         }
     }

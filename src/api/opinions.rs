@@ -149,12 +149,12 @@ pub(super) async fn give(
 }
 
 /// Reads a whole number, which JSON may write as `7.0`.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     const PAST: f64 = 18_446_744_073_709_551_616.0;
     let number = serde_json::Number::deserialize(deserializer)?;
     let float = || number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..PAST).contains(float));
     let whole = number.as_u64().or_else(|| float().map(|float| float as u64));
-    whole.ok_or_else(|| D::Error::custom(format!("{number} is no version")))
+    whole.ok_or_else(|| D::Error::custom(format!("{number} is no whole number that fits")))
 }
 
 impl NewOpinion {

@@ -124,6 +124,11 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "the request took too long", detail)
     }
 
+    /// 409: not while something else is as it is.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "not as things are now", detail)
+    }
+
     /// 413: the body is too large.
     fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)

@@ -76,7 +76,7 @@ pub(super) async fn explain(
 
 fn query_of(api: &Api, caller: &Caller, brand: String) -> Result<String, Problem> {
     caller.narrow(Filter { brands: vec![brand.clone()], ..Filter::default() })?;
-    let query = api.catalogue.entries().query_of(&brand).map(str::to_owned);
+    let query = api.daemon.catalogue.entries().query_of(&brand).map(str::to_owned);
     query.ok_or_else(|| Problem::not_found("no brand of the configuration has this name"))
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn lint(
 ) -> Result<Json<Lint>, Problem> {
     let Json(NewLint { query, texts }) = body?;
     let messages = read(&texts, Vec::new())?;
-    let known = api.catalogue.entries();
+    let known = api.daemon.catalogue.entries();
     let items = apart(move || {
         let mut linter = Linter::new(&query, Some(&known))?;
         messages.iter().for_each(|message| linter.read(message));

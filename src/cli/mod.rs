@@ -4,6 +4,7 @@ mod author;
 mod check;
 mod clickhouse;
 mod config;
+mod daemon;
 mod demo;
 mod eval;
 mod exit;
@@ -12,6 +13,7 @@ mod parse;
 mod query;
 mod replay;
 mod report;
+mod rescore;
 mod run;
 mod score;
 mod sql;
@@ -60,7 +62,7 @@ enum Command {
     /// Show what can be configured, for editors and for people.
     #[command(subcommand)]
     Config(config::Config),
-    /// Try a brand's query: what it finds and why, its examples, what is odd about it.
+    /// Try a brand's query: what it finds and why, its examples, what is odd about it, what it would change.
     #[command(subcommand)]
     Query(query::Query),
     /// Show what a connector would hear in a native payload, as JSON lines.
@@ -73,6 +75,8 @@ enum Command {
     Eval(eval::Eval),
     /// Score the whole log again, or bring messages (JSON lines) into it.
     Replay(replay::Replay),
+    /// Bring stored mentions in line with a changed query or model; shows what would change, and writes with `--apply`.
+    Rescore(rescore::Rescore),
     /// Print the views: volume, sentiment, share of voice, authors, terms, sources.
     Report(report::Report),
     /// Show an author: influence term by term, and what they are to the brands.
@@ -135,12 +139,13 @@ async fn dispatch(command: Command, session: Session) -> Result<(), Failure> {
         Command::Run(run) => run.run(&session).await,
         Command::Check(check) => check.run(&session).await,
         Command::Config(config) => config.run(),
-        Command::Query(query) => query.run(&session),
         Command::Parse(parse) => parse.run().await,
         Command::Score(score) => score.run(),
         Command::Train(train) => train.run(&session).await,
         Command::Eval(eval) => eval.run(&session),
         Command::Replay(replay) => replay.run(&session).await,
+        Command::Rescore(rescore) => rescore.run(&session).await,
+        Command::Query(query) => query.run(&session).await,
         Command::Report(report) => report.run(&session).await,
         Command::Author(author) => author.run(&session).await,
         Command::Sql(sql) => sql.run(&session).await,

@@ -33,6 +33,12 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Tells something beside the answer, on standard error.
+pub(super) fn note(text: &str) -> Result<(), Failure> {
+    let written = writeln!(std::io::stderr(), "hearken: {text}");
+    written.map_err(|error| Failure::unavailable(format!("cannot write to standard error: {error}")))
+}
+
 /// A progress bar on standard error; invisible where that is no terminal.
 pub(super) fn bar(what: &'static str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {human_pos}/{human_len} {eta}");

@@ -1,15 +1,12 @@
 //! `hearken status`: what a running daemon is doing.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use clap::Args;
 use hearken::api::{SourceStatus, Status as Answer};
 use hearken::report::table::{Align, Cell, Ink, Table, ago, count, duration, line, minute};
 use hearken::supervise::{TaskState, TaskStatus};
 use jiff::Timestamp;
 
-use hearken_connectors::secret::Secret;
-
+use super::daemon::Daemon;
 use super::exit::Failure;
 use super::{Session, output};
 
@@ -27,15 +24,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let address = session.config()?.serve.listen;
-        let token = self.token.map(Secret::generated);
-        let status = ask(&format!("http://{}/api/v1/status", reachable(address)), token.as_ref()).await;
-        let status = status.map_err(|error| {
-            Failure::unavailable(format!(
-                "no daemon tells its state at {address} (`serve.listen`): {error}; is `hearken run` running? Where there \
-                 are tokens, it needs one of the role `admin` in HEARKEN_TOKEN"
-            ))
-        })?;
+        let daemon = Daemon::at(session.config()?.serve.listen, self.token)?;
+        let status: Answer = daemon.get("/api/v1/status").await?;
         match session.json {
             true => output::json(&status),
             false => output::text(&text(&status, Timestamp::now(), output::colours())),
@@ -112,26 +102,4 @@ fn sources(sources: &[SourceStatus], now: Timestamp, colour: bool) -> String {
         }
     }
     if errors.is_empty() { table.render(colour) } else { format!("{}\n{errors}", table.render(colour)) }
-}
-
-/// The same address, or loopback where the daemon listens on all of them.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    address
-}
-
-async fn ask(url: &str, token: Option<&Secret>) -> Result<Answer, String> {
-    use hearken_connectors::http::{Client, Quota, Settings};
-    let client = Client::new(Settings::default()).map_err(|error| error.to_string())?;
-    let limits = client.limits("status", Quota::per_second(std::num::NonZeroU32::MIN));
-    let url = url.parse().map_err(|error| format!("{error}"))?;
-    let mut request = client.get(&url, &limits);
-    if let Some(token) = token {
-        request = request.bearer(token);
-    }
-    let response = request.send().await.and_then(|response| response.success());
-    let response = response.map_err(|error| error.to_string())?;
-    serde_json::from_slice(&response.body).map_err(|error| format!("the answer is no status of hearken: {error}"))
 }

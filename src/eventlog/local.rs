@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Delivered, EventLog, LogError, Offsets, Record, Subscription, Topic, check_sizes};
+use super::{Delivered, EventLog, LogError, Offsets, Reader, Record, Subscription, Topic, check_sizes};
 
 /// A topic and one of its partitions.
 pub(super) type Partition = (Topic, u32);
@@ -190,6 +190,74 @@ impl<S: Storage> EventLog for LocalLog<S> {
         }
         let beginning = self.0.all_partitions(topics).map(|partition| (partition, 0)).collect();
         self.0.storage.commit(group, beginning).await
+    }
+
+    async fn read(&self, topics: &[Topic], after: &Offsets) -> Result<Box<dyn Reader>, LogError> {
+        let mut stretches = VecDeque::new();
+        for partition in self.0.all_partitions(topics) {
+            let (first, end) = self.0.storage.bounds(partition).await?;
+            let next = after.0.get(&partition).map_or(first, |last| first.max(last + 1));
+            stretches.push_back(Stretch { partition, next, end });
+        }
+        let ends = stretches.iter().map(|stretch| (stretch.partition, stretch.end)).collect();
+        Ok(Box::new(LocalReader { shared: self.0.clone(), stretches, ends, buffer: VecDeque::new() }))
+    }
+}
+
+/// What is still to be read of a partition.
+struct Stretch {
+    partition: Partition,
+    next: u64,
+    end: u64,
+}
+
+struct LocalReader<S: Storage> {
+    shared: Arc<Shared<S>>,
+    /// Read one after the other.
+    stretches: VecDeque<Stretch>,
+    ends: BTreeMap<Partition, u64>,
+    /// Records read and not yet returned.
+    buffer: VecDeque<Delivered>,
+}
+
+#[async_trait]
+impl<S: Storage> Reader for LocalReader<S> {
+    async fn next(&mut self, max: usize) -> Result<Vec<Delivered>, LogError> {
+        while self.buffer.is_empty() {
+            let Some(stretch) = self.stretches.front_mut() else { return Ok(Vec::new()) };
+            let records = match stretch.next < stretch.end {
+                true => self.shared.storage.read(vec![(stretch.partition, stretch.next)]).await?,
+                false => Vec::new(),
+            };
+            match records.last() {
+                Some(last) => stretch.next = last.offset + 1,
+                None => drop(self.stretches.pop_front()),
+            }
+            let end = |record: &Delivered| self.ends.get(&(record.topic, record.partition)).copied().unwrap_or(0);
+            self.buffer.extend(records.into_iter().filter(|record| record.offset < end(record)));
+        }
+        Ok(self.buffer.drain(..max.min(self.buffer.len())).collect())
+    }
+
+    fn left(&self) -> u64 {
+        let unread = self.stretches.iter().map(|stretch| stretch.end.saturating_sub(stretch.next));
+        unread.sum::<u64>() + self.buffer.len() as u64
+    }
+
+    fn end(&self) -> Offsets {
+        let read = self.ends.iter().filter(|(_, end)| **end > 0);
+        Offsets(read.map(|(partition, end)| (*partition, end - 1)).collect())
+    }
+
+    async fn lag(&self, group: &str) -> Result<u64, LogError> {
+        let positions = self.shared.storage.positions(group).await?;
+        let mut lag = 0;
+        for (partition, end) in &self.ends {
+            let (first, _) = self.shared.storage.bounds(*partition).await?;
+            let position = positions.get(partition).copied().unwrap_or(0);
+            lag += end.saturating_sub(position.max(first));
+        }
+        Ok(lag)
     }
 }
 

@@ -150,6 +150,9 @@ pub enum LogError {
     /// Trying again is useless until somebody acts: wrong address, wrong credentials, corrupt data.
     #[error("{0}")]
     Unusable(String),
+    /// Another process has the log open; only one can.
+    #[error("{0}")]
+    InUse(String),
 }
 
 /// A durable, partitioned, replayable log.
@@ -169,6 +172,26 @@ pub trait EventLog: Send + Sync {
 
     /// Moves a group back to the beginning of these topics; only while it has no members.
     async fn rewind(&self, group: &str, topics: &[Topic]) -> Result<(), LogError>;
+
+    /// Reads what these topics hold now, after these positions. A reader belongs to no group: it moves nobody's offsets,
+    /// and retention does not wait for it.
+    async fn read(&self, topics: &[Topic], after: &Offsets) -> Result<Box<dyn Reader>, LogError>;
+}
+
+/// Reads a stretch of the log from its beginning to its end.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// The next records, at most `max`, topic by topic; none at the end. What retention has dropped meanwhile is left out.
+    async fn next(&mut self, max: usize) -> Result<Vec<Delivered>, LogError>;
+
+    /// Records that are still to be read, at most.
+    fn left(&self) -> u64;
+
+    /// The positions that cover the whole stretch.
+    fn end(&self) -> Offsets;
+
+    /// Records up to the end of the stretch that a group has not committed yet.
+    async fn lag(&self, group: &str) -> Result<u64, LogError>;
 }
 
 /// A member of a group.

@@ -152,7 +152,7 @@ impl Store {
 
     /// Writes second opinions; returns after the acknowledgement.
     ///
-    /// Of every mention of the message that stands as the first scorer left it (pass 0), at the version that was read,
+    /// Of every mention of the message that stands as the first scorer left it, at the version that was read,
     /// a revision is written that differs in nothing but the opinion. What was edited, deleted or judged since is left
     /// as it is.
     pub async fn insert_opinions(&self, opinions: &[Opinion]) -> Result<(), StoreError> {
@@ -176,7 +176,7 @@ impl Store {
                 ON opinions.id = revisions.message_id \
                 AND opinions.version = toUInt64(bitShiftRight(revisions.revision, 64)) \
             WHERE revisions.message_id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) \
-                AND NOT revisions.deleted AND bitAnd(revisions.revision, 65535) = 0";
+                AND NOT revisions.deleted AND bitAnd(revisions.revision, 1) = 0";
         if opinions.is_empty() {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::native::{Block, Columns};
 /// `mentions` shows the highest revision of each (brand, message) that is not deleted.
 ///
 /// Times are Unix milliseconds (`DateTime64(3, 'UTC')`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MentionRow<'a> {
     /// Name of the brand.
     pub brand: &'a str,
@@ -97,6 +97,8 @@ pub struct MentionRow<'a> {
     pub sentiment_confidence: f32,
     /// Model and version that spoke, for example `linear-1`.
     pub sentiment_model: &'a str,
+    /// What the first scorer said, where another one has spoken since and these four are its words.
+    pub first: Option<FirstOpinion<'a>>,
     /// What the author wants.
     pub intents: Vec<&'a str>,
     /// Version of the rules of `intents`.
@@ -117,6 +119,31 @@ pub struct MentionRow<'a> {
     pub observed_at: i64,
     /// When it was scored.
     pub scored_at: i64,
+}
+
+/// What the first scorer said of a mention that has a second opinion.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstOpinion<'a> {
+    /// `negative`, `neutral`, `positive`, `unsure`.
+    pub sentiment: &'a str,
+    /// -1..=1.
+    pub score: f32,
+    /// 0..=1.
+    pub confidence: f32,
+    /// Model and version.
+    pub model: &'a str,
+}
+
+impl<'a> MentionRow<'a> {
+    /// What it says of the sentiment.
+    pub fn opinion(&self) -> FirstOpinion<'a> {
+        FirstOpinion {
+            sentiment: self.sentiment,
+            score: self.sentiment_score,
+            confidence: self.sentiment_confidence,
+            model: self.sentiment_model,
+        }
+    }
 }
 
 impl Columns for MentionRow<'_> {
@@ -166,6 +193,10 @@ impl Columns for MentionRow<'_> {
         block.f32("sentiment_score", |row| row.sentiment_score);
         block.f32("sentiment_confidence", |row| row.sentiment_confidence);
         block.name("sentiment_model", |row| row.sentiment_model);
+        block.name("first_sentiment", |row| row.first.map_or("", |first| first.sentiment));
+        block.f32("first_score", |row| row.first.map_or(0.0, |first| first.score));
+        block.f32("first_confidence", |row| row.first.map_or(0.0, |first| first.confidence));
+        block.name("first_model", |row| row.first.map_or("", |first| first.model));
         block.strings("intents", |row| &row.intents);
         block.name("intent_version", |row| row.intent_version);
         block.u16s("fingerprint", |row| row.fingerprint);
@@ -179,11 +210,38 @@ impl Columns for MentionRow<'_> {
     }
 }
 
+/// Bits of the scoring pass at the end of a revision: 15 of the generation, and one that is set where a second scorer
+/// has spoken.
+const PASS_BITS: u32 = 16;
+const LAST_GENERATION: u16 = (1 << 15) - 1;
+
 /// Orders the revisions of a mention: `version` (edits), then `observed_at` in milliseconds (a
-/// later look at the same version knows newer engagement), then `pass` (a later scorer).
+/// later look at the same version knows newer engagement), then `pass` (a later scorer; see [`rescored`]).
 pub fn revision(version: u64, observed_at: i64, pass: u16) -> u128 {
     let observed_at = u64::try_from(observed_at).unwrap_or(0);
     (u128::from(version) << 64) | (u128::from(observed_at & 0xffff_ffff_ffff) << 16) | u128::from(pass)
+}
+
+/// A revision without its scoring pass: which look at which version of the message it is.
+pub fn look(revision: u128) -> u128 {
+    revision >> PASS_BITS
+}
+
+/// True where a second scorer has spoken.
+pub fn has_second_opinion(revision: u128) -> bool {
+    revision & 1 == 1
+}
+
+/// The revision of a mention that is scored again, as the first scorer's: it beats the one in the store, where there is
+/// one, and whatever the pipeline writes of the look at the message that it is made from (`heard`). A later look beats
+/// it. `None` where the generations are used up.
+///
+/// The pipeline writes generation 0, each rescoring the generation above the one that it finds.
+pub fn rescored(stored: Option<u128>, heard: u128) -> Option<u128> {
+    let stored = stored.unwrap_or(0);
+    let look = look(stored).max(self::look(heard));
+    let before = if self::look(stored) == look { (stored & 0xffff) as u16 >> 1 } else { 0 };
+    (before < LAST_GENERATION).then(|| (look << PASS_BITS) | u128::from((before + 1) << 1))
 }
 
 /// What a second scorer says of a message, of this version of its text.

@@ -15,6 +15,7 @@ use crate::store::Store;
 
 pub mod authors;
 pub mod corrections;
+pub(crate) mod history;
 pub mod management;
 pub mod mapping;
 pub mod measurement;

@@ -1,7 +1,8 @@
 //! Second opinions: which texts wait for one, and which of them stand.
 //!
 //! What waits is found from the time of storing, without `FINAL`: only a window of the table is read, and no more of it
-//! than a page needs. Of each message found there, the key alone is then asked for its current revision.
+//! than a page needs. Of each message found there, the key alone is then asked for its current revision. The lowest bit of
+//! a revision says whether a second scorer has spoken.
 
 use clickhouse::Row;
 use jiff::Timestamp;
@@ -126,7 +127,7 @@ async fn candidates(store: &Store, start: i64, after: &Place, limit: usize) -> R
              FROM mention_revisions \
              WHERE mention_revisions.stored_at >= fromUnixTimestamp64Milli({{start:Int64}}) \
                  AND mention_revisions.stored_at <= fromUnixTimestamp64Milli({{end:Int64}}) \
-             GROUP BY brand, message_id HAVING bitAnd(newest, 65535) = 0) \
+             GROUP BY brand, message_id HAVING bitAnd(newest, 1) = 0) \
          GROUP BY id HAVING (stored_at, id) < ({{end:Int64}}, toUUID({{after:String}})) \
          ORDER BY stored_at DESC, id DESC LIMIT {limit}"
     );
@@ -146,7 +147,7 @@ async fn standing(store: &Store, found: &[Place]) -> Result<Vec<Wanted>, StoreEr
              sentiment_score AS score, sentiment_confidence AS confidence, toString(sentiment_model) AS model \
          FROM mention_revisions FINAL \
          WHERE message_id IN (SELECT toUUID(arrayJoin({{ids:Array(String)}}))) AND NOT deleted \
-             AND bitAnd(revision, 65535) = 0 AND direction = 'inbound' AND noise = 'none' \
+             AND bitAnd(revision, 1) = 0 AND direction = 'inbound' AND noise = 'none' \
          ORDER BY stored_at DESC, message_id DESC LIMIT 1 BY message_id"
     );
     let ids: Vec<String> = found.iter().map(|place| place.id.to_string()).collect();
@@ -159,7 +160,7 @@ pub async fn applied(store: &Store, opinions: &[Opinion]) -> Result<u64, StoreEr
                    SELECT message_id, toUInt64(bitShiftRight(revision, 64)) AS version \
                    FROM mention_revisions FINAL \
                    WHERE message_id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) AND NOT deleted \
-                   GROUP BY message_id, version HAVING min(bitAnd(revision, 65535)) > 0) \
+                   GROUP BY message_id, version HAVING min(bitAnd(revision, 1)) > 0) \
                WHERE (message_id, version) IN ( \
                    SELECT toUUID(opinion.1), opinion.2 \
                    FROM (SELECT arrayJoin(arrayZip({ids:Array(String)}, {versions:Array(UInt64)})) AS opinion))";

@@ -15,6 +15,7 @@ mod mentions;
 mod opinions;
 mod queries;
 mod refusals;
+mod rescores;
 mod roles;
 mod server;
 mod tokens;

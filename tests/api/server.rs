@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hearken::analyst::{Catalogue, Entries};
-use hearken::api::{Api, Limits, Role, Token};
+use hearken::api::{Api, Daemon, Limits, Role, Token};
 use hearken::eventlog::memory::MemoryLog;
+use hearken::mention::Brand;
 use hearken::metrics::Metrics;
-use hearken::query::BrandQuery;
+use hearken::pipeline::Rules;
+use hearken::query::{BrandQuery, Matcher};
+use hearken::rescore::{History, Rescores};
+use hearken::score::Scorer;
 use hearken::store::Store;
 use hearken::store::rows::MentionRow;
 use hearken::supervise::Supervisor;
@@ -42,8 +46,11 @@ pub async fn server_with(database: &str, limits: Limits) -> Option<Server> {
 pub fn serve(store: Store, limits: Limits) -> Server {
     let stop = CancellationToken::new();
     let board = Supervisor::new(stop.clone()).board();
-    let (log, catalogue, metrics) = (Arc::new(MemoryLog::new(1)), catalogue(), Metrics::default());
-    let api = Api::new(store.clone(), log, catalogue, board, metrics, limits, stop.clone()).unwrap();
+    let log = Arc::new(MemoryLog::new(1));
+    let rescores = rescores(log.clone(), store.clone());
+    tokio::spawn(hearken::rescore::run(rescores.clone(), stop.clone()));
+    let daemon = Daemon { log, board, metrics: Metrics::default(), catalogue: catalogue(), rescores };
+    let api = Api::new(store.clone(), daemon, limits, stop.clone()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -63,6 +70,17 @@ fn catalogue() -> Catalogue {
         sources: vec!["care".to_owned()],
     });
     catalogue
+}
+
+/// Rescorings of the brand Acme.
+fn rescores(log: Arc<MemoryLog>, store: Store) -> Rescores {
+    let query = BrandQuery { brand: "Acme".to_owned(), query: "acme".to_owned() };
+    let rules = Rules {
+        brands: vec![Brand { name: "Acme".to_owned(), accounts: Vec::new() }],
+        matcher: Matcher::compile(std::slice::from_ref(&query)).unwrap(),
+        scorer: Scorer::built_in().unwrap(),
+    };
+    Rescores::new(History { log, store, publish: false }, Arc::new(rules), vec![query])
 }
 
 impl Server {

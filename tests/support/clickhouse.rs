@@ -153,6 +153,7 @@ pub fn mention<'a>(brand: &'a str, number: u64, text: &'a str) -> MentionRow<'a>
         sentiment_score: 0.0,
         sentiment_confidence: 0.8,
         sentiment_model: "linear-1",
+        first: None,
         intents: Vec::new(),
         intent_version: "1",
         fingerprint: &[],

@@ -1,5 +1,6 @@
 //! `hearken query`: trying a brand's query before it is relied on.
 
+mod dry_run;
 mod explain;
 mod input;
 mod lint;
@@ -25,14 +26,17 @@ pub(super) enum Query {
     Test(test::Test),
     /// Show what is odd about a query, by itself and on texts; without one, about the brands' queries.
     Lint(lint::Lint),
+    /// Show what another query of a brand would add to its stored history, and remove.
+    DryRun(dry_run::DryRun),
 }
 
 impl Query {
-    pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Explain(explain) => explain.run(session),
             Self::Test(test) => test.run(session),
             Self::Lint(lint) => lint.run(session),
+            Self::DryRun(dry_run) => dry_run.run(session).await,
         }
     }
 }

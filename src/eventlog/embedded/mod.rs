@@ -83,7 +83,7 @@ impl EmbeddedLog {
     /// takes to read back the last writes.
     ///
     /// # Errors
-    /// [`LogError::Unusable`] where another process has it open, or it is no event log, or it is
+    /// [`LogError::InUse`] where another process has it open; [`LogError::Unusable`] where it is no event log, or is
     /// corrupt; [`LogError::Unavailable`] where the disk is full.
     pub fn open(dir: impl Into<PathBuf>, options: EmbeddedOptions) -> Result<Self, LogError> {
         Disk::open(dir.into(), options, RESERVE_BYTES).map(Self::over)
@@ -248,7 +248,7 @@ fn stopped() -> LogError {
 fn open_error(dir: &Path, error: &fjall::Error) -> LogError {
     let dir = dir.display();
     match (error, io_kind(error)) {
-        (fjall::Error::Locked, _) => LogError::Unusable(format!(
+        (fjall::Error::Locked, _) => LogError::InUse(format!(
             "the event log in {dir} is open in another process: stop that one or choose another directory"
         )),
         (_, Some(std::io::ErrorKind::StorageFull)) => {

@@ -5,10 +5,11 @@
 //! that are missing are created; those that are there are kept as they are.
 
 mod client;
+mod reader;
 mod subscription;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
 use self::client::{Context, Pending, TIMEOUT, config, watermarks};
+use self::reader::{KafkaReader, Reading};
 use self::subscription::{KafkaSubscription, Member};
-use super::{EventLog, LogError, Record, Subscription, Topic, check_sizes};
+use super::{EventLog, LogError, Offsets, Reader, Record, Subscription, Topic, check_sizes};
 
 /// How a broker is reached and used.
 #[derive(Debug, Clone)]
@@ -222,6 +224,26 @@ impl Observer<'_> {
         Ok(lag)
     }
 
+    /// Records before these offsets that the group has not committed.
+    fn uncommitted(&self, ends: &BTreeMap<(Topic, u32), i64>) -> Result<u64, LogError> {
+        let mut lag = 0;
+        let topics: Vec<Topic> = ends.keys().map(|(topic, _)| *topic).collect::<BTreeSet<_>>().into_iter().collect();
+        for topic in topics {
+            let committed = self.consumer.committed_offsets(self.partitions(&[topic], Offset::Invalid)?, TIMEOUT);
+            for element in committed.map_err(|error| self.explain("read the committed offsets", &error))?.elements() {
+                let partition = u32::try_from(element.partition()).unwrap_or(u32::MAX);
+                let end = ends.get(&(topic, partition)).copied().unwrap_or(0);
+                let (low, _) = self.watermarks(&element)?;
+                let position = match element.offset() {
+                    Offset::Offset(offset) => offset.max(low),
+                    _ => low,
+                };
+                lag += u64::try_from(end - position).unwrap_or(0);
+            }
+        }
+        Ok(lag)
+    }
+
     fn latest(&self, topic: Topic) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
         let what = format!("read {}", topic.name());
         let partitions = self.partitions(&[topic], Offset::Beginning)?;
@@ -293,6 +315,12 @@ impl EventLog for KafkaLog {
     async fn lag(&self, group: &str, topics: &[Topic]) -> Result<u64, LogError> {
         let (group, topics) = (self.0.group(group), topics.to_vec());
         self.blocking("asking Kafka for the lag", move |inner| inner.observer(&group)?.lag(&topics)).await
+    }
+
+    async fn read(&self, topics: &[Topic], after: &Offsets) -> Result<Box<dyn Reader>, LogError> {
+        let (inner, topics, after) = (self.0.clone(), topics.to_vec(), after.clone());
+        let open = move |_: &Inner| Reading::open(inner, &topics, &after);
+        Ok(Box::new(KafkaReader::new(self.blocking("reading from Kafka", open).await?)))
     }
 
     async fn rewind(&self, group: &str, topics: &[Topic]) -> Result<(), LogError> {
