@@ -165,7 +165,10 @@ impl<'a> Searched<'a> {
                 let (first, last) = form.numbers(range)?;
                 let (whole, found) = (self.words.range(last)?, form.range(last)?);
                 // A Korean word may go on after what was found of it.
-                let end = if range.end < found.end { whole.start + (range.end - found.start) } else { whole.end };
+                let end = match range.end < found.end {
+                    true => whole.start + self.beginning(*part, whole, range.end - found.start)?,
+                    false => whole.end,
+                };
                 self.normal.words.origin(self.words.range(first)?.start..end)
             }
             Part::Names => self.normal.names.origin(range.clone()),
@@ -173,6 +176,21 @@ impl<'a> Searched<'a> {
             Part::Title => Some((Field::Title, range.clone())),
             Part::Text => Some((Field::Text, range.clone())),
         }
+    }
+
+    /// How much of a word is written as this much of it in another form; marks that are dropped there belong to it.
+    fn beginning(&self, part: Part, word: Range<usize>, length: usize) -> Option<usize> {
+        let rewritten = |c: char| match part {
+            Part::Drawn => c.len_utf8(),
+            _ => without_accents(c.encode_utf8(&mut [0; 4])).len(),
+        };
+        let mut written = 0;
+        let chars = self.words.text.get(word)?.char_indices();
+        let ends = chars.map(|(at, c)| {
+            written += rewritten(c);
+            (written, at + c.len_utf8())
+        });
+        ends.take_while(|(written, _)| *written <= length).last().map(|(_, end)| end)
     }
 
     /// Origins as places: sorted, each once, and in characters.
