@@ -77,6 +77,18 @@ struct Piece {
     from: Range<usize>,
 }
 
+/// A name that stands in title or text.
+#[derive(Debug)]
+pub(super) struct NameInWords {
+    /// First byte in the names.
+    pub(super) name: usize,
+    /// First byte in the words.
+    pub(super) words: usize,
+    /// Where it comes from.
+    pub(super) field: Field,
+    pub(super) from: Range<usize>,
+}
+
 /// A normalised string with the way back to where it came from.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
@@ -190,8 +202,8 @@ pub(super) struct Normal {
     pub(super) names: Folded,
     /// The message's address and its links, in lower case.
     pub(super) addresses: Folded,
-    /// Of the names that stand in title or text: where in the names, and where in the words.
-    pub(super) names_in_words: Vec<(usize, usize)>,
+    /// The names that stand in title or text, in order.
+    pub(super) names_in_words: Vec<NameInWords>,
     /// Whether names are looked for in what is added.
     with_names: bool,
     with_origins: bool,
@@ -482,8 +494,9 @@ impl Normal {
             _ => (cashtag_end(rest), CASHTAG),
         };
         if length > 0 && !is_inside_a_word && self.with_names {
-            self.names_in_words.push((self.names.bytes.len(), self.words.bytes.len()));
-            self.add_name(field, text, after..after + length, mark);
+            let (name, words, from) = (self.names.bytes.len(), self.words.bytes.len(), after..after + length);
+            self.names_in_words.push(NameInWords { name, words, field, from: from.clone() });
+            self.add_name(field, text, from, mark);
         }
     }
 

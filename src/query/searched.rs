@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::fields::{Field, Fields, Place};
 use super::needle::{Check, Part, Scope, ends_in_hangul};
-use super::normal::{END, Normal, Wanted, words};
+use super::normal::{Normal, Wanted, words};
 use super::script::{Class, class};
 use super::units::{collapse, has_drawn, stands_for, without_accents};
 
@@ -133,12 +133,11 @@ impl<'a> Searched<'a> {
     pub(super) fn stretch(&self, hit: &Hit) -> Option<Stretch> {
         match hit.part {
             Part::Names => {
-                let places = &self.normal.names_in_words;
-                let (_, at) = places.get(places.binary_search_by_key(&hit.range.start, |(name, _)| *name).ok()?)?;
-                let name = self.normal.names.bytes().get(hit.range.start + 1..)?;
-                let name = str::from_utf8(name).ok()?.split(END).next()?;
-                let first = self.words.numbers(&(*at..*at + 1)).map(|(first, _)| first)?;
-                let count = words(name).split_whitespace().count().checked_sub(1)?;
+                let names = &self.normal.names_in_words;
+                let name = names.get(names.binary_search_by_key(&hit.range.start, |name| name.name).ok()?)?;
+                let (first, _) = self.words.numbers(&(name.words..name.words + 1))?;
+                let written = self.fields.get(name.field).get(name.from.clone())?;
+                let count = words(written).split_whitespace().count().checked_sub(1)?;
                 Some((self.words.numbered(first), self.words.numbered(first) + count))
             }
             part => {

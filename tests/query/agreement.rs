@@ -7,7 +7,7 @@ use hearken::query::ast::{Expr, Find, Form};
 use hearken::query::parser::parse;
 use hearken::query::{BrandQuery, ClauseReport, Matcher, Scratch};
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
+use proptest::test_runner::{TestError, TestRunner};
 
 use super::pairs::{Heard, queries_and_messages};
 use super::reference::{self, Report};
@@ -32,9 +32,8 @@ fn the_matcher_agrees_with_the_reference() {
         cases: 50,
         max_shrink_iters: 20_000,
         max_shrink_time: 60_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
-        source_file: Some(file!()),
-        test_name: Some("the_matcher_agrees_with_the_reference"),
+        // What fails is told in its smallest form; it becomes a test of its own in `matching`.
+        failure_persistence: None,
         ..ProptestConfig::default()
     };
     while compared.borrow().pairs < pairs {

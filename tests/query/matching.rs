@@ -196,6 +196,19 @@ fn one_word_may_be_tried_by_several_wildcards() {
     assert_eq!(brands("ácme", ""), [2, 3]);
 }
 
+/// What random pairs have found: places in words of which parts are composed, dropped or cut in two by folding.
+#[test]
+fn places_are_whole_where_characters_become_others() {
+    let places = |query: &str, text: &str| -> Vec<String> {
+        let clauses = matcher(&[query]).explain(text).remove(0).clauses;
+        clauses.iter().flat_map(|clause| &clause.places).map(ToString::to_string).collect()
+    };
+    assert_eq!(places("삼", "\u{1109}\u{1161}\u{11b7}"), ["text 0..3"]);
+    assert_eq!(places("fold:삼", "삼\u{200c}\u{301}#acme"), ["text 0..3"]);
+    assert_eq!(places("🏴\u{e0067}\u{e007f}", "🏴\u{e0067}\u{e007f}"), ["text 0..3"]);
+    assert_eq!(places("@acme NEAR/0 late", "@acme.½ late"), ["text 1..7", "text 8..12"]);
+}
+
 #[test]
 fn memory_is_told_and_bounded() {
     let queries = |count: usize, length: usize| -> Vec<BrandQuery> {
