@@ -94,12 +94,12 @@ impl<'a> Search<'a> {
         if !wanted.ends_with(|c| class(c) == Class::Hangul) {
             return self.says(at, wanted).then_some(word.span().end);
         }
-        let beginnings = (1..=word.letters.len()).map(|length| &word.letters[..length]);
+        let mut beginnings = (1..=word.letters.len()).rev().map(|length| &word.letters[..length]);
         let says = |letters: &&[Letter]| {
             form(&letters.iter().map(|letter| letter.c).collect::<String>(), self.is_folded) == wanted
         };
         // Marks that do not count belong to the letter before them.
-        beginnings.filter(says).last().map(|letters| span_of(letters).end)
+        beginnings.find(says).map(|letters| span_of(letters).end)
     }
 
     fn within(&self, phrase: &str, distance: usize) -> Vec<Found> {
