@@ -5,10 +5,9 @@ use std::ops::Range;
 
 use super::fields::{Fields, Place};
 use super::matcher::{Brand, Matcher, Tried};
-use super::near::Near;
 use super::normal::Normal;
 use super::searched::{Hit, Searched};
-use super::tree::{Evaluation, Leaf, Node, Report};
+use super::tree::{Evaluation, Node, Report};
 
 /// What became of one brand's query on one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +75,12 @@ impl Matcher {
 fn explain(brand: &str, query: &Node, evaluation: &Evaluation<'_>) -> Explanation {
     let mut clauses = Vec::new();
     query.each_report(evaluation, &mut |Report { leaf, is_true, places }| {
-        clauses.push(ClauseReport { clause: leaf.written.clone(), span: leaf.span.clone(), matched: is_true, places });
+        clauses.push(ClauseReport {
+            clause: leaf.told.written.clone(),
+            span: leaf.told.span.clone(),
+            matched: is_true,
+            places,
+        });
     });
     let matched = query.is_true(evaluation);
     let mut why_not = Vec::new();
@@ -90,10 +94,8 @@ impl Node {
     /// What would have to change for this to become `wanted`, which it is not.
     fn why_not(&self, wanted: bool, evaluation: &Evaluation<'_>, reasons: &mut Vec<WhyNot>) {
         match self {
-            Self::Clause(Leaf { written, .. }) | Self::Near(Near { written, .. }) => reasons.push(match wanted {
-                true => WhyNot::Missing(vec![written.clone()]),
-                false => WhyNot::Excluded(written.clone()),
-            }),
+            Self::Clause(leaf) => reasons.push(reason(wanted, &leaf.told.written)),
+            Self::Near(near) => reasons.push(reason(wanted, &near.written)),
             Self::Not(item) => item.why_not(!wanted, evaluation, reasons),
             Self::And(items) | Self::Or(items) => {
                 let mut inner = Vec::new();
@@ -104,6 +106,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Why a clause is not as `wanted`: it is not there, or it is.
+fn reason(wanted: bool, written: &str) -> WhyNot {
+    if wanted { WhyNot::Missing(vec![written.to_owned()]) } else { WhyNot::Excluded(written.to_owned()) }
 }
 
 /// Of several alternatives, each missing, one would have been enough.

@@ -16,7 +16,7 @@ use super::normal::{Normal, Wanted};
 use super::parser::parse;
 use super::regex::{self, Regex};
 use super::searched::{Hit, Searched};
-use super::tree::{Evaluation, Leaf, Node, Test};
+use super::tree::{Evaluation, Leaf, Node, Test, Told};
 use super::within::Within;
 use super::{BrandQuery, Match, QueryError, SyntaxError};
 
@@ -132,7 +132,9 @@ impl Matcher {
     /// Memory that the compiled queries take, in bytes, without regular expressions and their caches.
     pub fn bytes(&self) -> usize {
         let mut leaves = 0;
-        let mut count = |leaf: &Leaf| leaves += size_of_val(leaf) + size_of::<Node>() + leaf.written.len();
+        let mut count = |leaf: &Leaf| {
+            leaves += size_of_val(leaf) + size_of::<Node>() + size_of_val(&*leaf.told) + leaf.told.written.len()
+        };
         self.brands.iter().for_each(|brand| brand.query.each_leaf(&mut count));
         let openers: usize =
             self.term_brands.iter().map(|brands| size_of_val(brands) + size_of_val(brands.as_slice())).sum();
@@ -274,7 +276,7 @@ impl Terms {
             Expr::Not(item) => Node::Not(Box::new(self.node(*item, has_place)?)),
             Expr::Near(ast::Near { left, right, distance, ordered }) => {
                 let (left, right) = (Box::new(self.node(*left, true)?), Box::new(self.node(*right, true)?));
-                Node::Near(Near { left, right, distance, ordered, written })
+                Node::Near(Box::new(Near { left, right, distance, ordered, written }))
             }
             Expr::Clause(clause) => Node::Clause(self.leaf(clause, has_place)?),
         })
@@ -287,21 +289,22 @@ impl Terms {
             Find::Text(Text { form: Form::Within(ref phrase, distance), .. }) => {
                 let Find::Text(text) = &find else { return Err(SyntaxError::new(span, "no text")) };
                 let words = words_within(text, phrase).into_iter();
-                Test::Within(Within { terms: words.map(|needles| self.term(needles, true)).collect(), distance })
+                let terms = words.map(|needles| self.term(needles, true)).collect();
+                Test::Within(Box::new(Within { terms, distance }))
             }
             Find::Regex(regex) => {
                 self.regexes += 1;
                 let compiled =
                     regex::compile(&regex).map_err(|error| SyntaxError::new(span.clone(), error.to_string()))?;
                 let sighted = regex::literals(&regex).map(|literals| self.term(regex::needles(&literals), false));
-                Test::Regex(Regex::new(compiled, sighted))
+                Test::Regex(Box::new(Regex::new(compiled, sighted)))
             }
             find => match needles(&find) {
-                needles if needles.is_empty() => Test::Condition(find),
+                needles if needles.is_empty() => Test::Condition(Box::new(find)),
                 needles => Test::Found(self.term(needles, has_place)),
             },
         };
-        Ok(Leaf { written, span, test })
+        Ok(Leaf { test, told: Box::new(Told { written, span }) })
     }
 
     /// What a clause needs to be read of a message.

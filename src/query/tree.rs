@@ -15,17 +15,22 @@ pub(super) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
-    Near(Near),
+    Near(Box<Near>),
     Clause(Leaf),
 }
 
-/// A compiled clause.
+/// A compiled clause. What is seldom asked for is kept elsewhere, so that a query's leaves lie close together.
 pub(super) struct Leaf {
-    /// The clause, as written.
-    pub(super) written: String,
-    /// Where it stands in the query, in characters.
-    pub(super) span: Range<usize>,
     pub(super) test: Test,
+    pub(super) told: Box<Told>,
+}
+
+/// A clause in its query.
+pub(super) struct Told {
+    /// As written.
+    pub(super) written: String,
+    /// Where it stands, in characters.
+    pub(super) span: Range<usize>,
 }
 
 /// How it is decided whether a clause is there. A term stands for equal clauses of any brand.
@@ -33,11 +38,11 @@ pub(super) enum Test {
     /// By what the automaton found.
     Found(usize),
     /// By the words that the automaton found.
-    Within(Within),
+    Within(Box<Within>),
     /// By the expression itself, where the automaton found what has to be there.
-    Regex(Regex),
+    Regex(Box<Regex>),
     /// By the message.
-    Condition(Find),
+    Condition(Box<Find>),
 }
 
 /// A message, and what the automata found in it.
@@ -125,10 +130,10 @@ impl Node {
     /// The clauses that were found and that make this as true (or as false) as it is.
     pub(super) fn each_reason<'a>(&'a self, truth: bool, evaluation: &Evaluation<'_>, give: &mut impl FnMut(&'a str)) {
         match self {
-            Self::Clause(leaf) if truth => give(&leaf.written),
+            Self::Clause(leaf) if truth => give(&leaf.told.written),
             Self::Near(near) if truth => near.each_part(evaluation, &mut |leaf, stretches| {
                 if !stretches.is_empty() {
-                    give(&leaf.written);
+                    give(&leaf.told.written);
                 }
             }),
             Self::Clause(_) | Self::Near(_) => {}
@@ -160,7 +165,7 @@ impl Node {
     pub(super) fn each_leaf<'a>(&'a self, give: &mut impl FnMut(&'a Leaf)) {
         match self {
             Self::Clause(leaf) => give(leaf),
-            Self::Near(Near { left, right, .. }) => [left, right].into_iter().for_each(|side| side.each_leaf(give)),
+            Self::Near(near) => [&near.left, &near.right].into_iter().for_each(|side| side.each_leaf(give)),
             Self::Not(item) => item.each_leaf(give),
             Self::And(items) | Self::Or(items) => items.iter().for_each(|item| item.each_leaf(give)),
         }

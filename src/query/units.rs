@@ -2,7 +2,14 @@
 //!
 //! A unit is a character of a normalised word with the combining marks after it.
 
+use unicode_normalization::char::is_combining_mark;
+
 use super::script::{Class, class};
+
+fn is_mark(c: char) -> bool {
+    // The first combining mark of Unicode.
+    c >= '\u{300}' && is_combining_mark(c)
+}
 
 /// The units of a normalised word.
 pub(super) fn units(word: &str) -> impl Iterator<Item = &str> {
@@ -10,7 +17,7 @@ pub(super) fn units(word: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let mut chars = rest.char_indices();
         chars.next()?;
-        let end = chars.find(|(_, c)| class(*c) != Class::Mark).map_or(rest.len(), |(at, _)| at);
+        let end = chars.find(|(_, c)| !is_mark(*c)).map_or(rest.len(), |(at, _)| at);
         let (unit, after) = rest.split_at_checked(end)?;
         rest = after;
         Some(unit)
@@ -48,15 +55,14 @@ fn is_drawn(word: &str) -> bool {
 
 /// Whether one of the words has a drawn-out letter.
 pub(super) fn has_drawn(words: &str) -> bool {
-    let bytes = words.as_bytes();
-    let three_of_a_kind = || {
-        let thirds = bytes.iter().zip(bytes.iter().skip(1)).zip(bytes.iter().skip(2));
-        thirds.filter(|((a, b), c)| a == b && b == c && **a > b' ').count() > 0
-    };
-    if words.is_ascii() && !three_of_a_kind() {
-        return false;
-    }
-    words.split([' ', '\n']).any(is_drawn)
+    // Few texts have, and most of the others are told from it by this.
+    let (mut before, mut length) = (' ', 0);
+    let is_worth_a_look = words.chars().any(|c| {
+        length = if c == before { length + 1 } else { 1 };
+        before = c;
+        (length >= DRAWN && c > ' ') || is_mark(c)
+    });
+    is_worth_a_look && words.split([' ', '\n']).any(is_drawn)
 }
 
 /// Writes every run of a letter as one letter.
